@@ -1,0 +1,150 @@
+"""The duty of a compute target: create-or-attach, look, cancel."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+from airflow_mlpipe.snapshot import Snapshot
+
+
+class JobState(str, Enum):
+    """The states of a job on any target; a foreign word that nobody knows counts as ``RUNNING``."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    """The target does not know the job, or its process is gone without an exit record. Not resubmitted in silence."""
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job will never change again."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """Everything a target must know to run a step.
+
+    :param command: shell text. It holds no user value: values come in through ``variables`` and are named ``"${NAME}"``.
+    :param variables: the environment variables of the job, on top of the target's own short allow-list.
+    :param code: the source folder to run in; ``None`` for an empty working folder.
+    :param files: further small files of ours to lay beside the job, name to text; the job finds them in ``$MLPIPE_JOB_DIR``.
+    :param environment: Azure ML environment definition (``conda_file``, ``pip_requirements``... resolved to content by the
+        workspace), ``None`` for the target's default interpreter.
+    :param folders: absolute paths of folders to create before the command starts (outputs).
+    :param timeout: seconds after which the job is ended and counts as failed; ``None`` for no limit.
+    """
+
+    command: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    code: Snapshot | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, Any] | None = None
+    folders: Sequence[str] = ()
+    timeout: float | None = None
+
+
+@dataclass(frozen=True)
+class JobHandle:
+    """A job that was submitted; JSON-able, it crosses processes, triggers and records.
+
+    :param target: name of the compute target.
+    :param key: run key, at most 52 characters ``[a-z0-9-]``, unique for one attempt of one step of one run.
+    :param external_id: the target's own id of the job.
+    """
+
+    target: str
+    key: str
+    external_id: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, str]) -> JobHandle:
+        """Read :meth:`to_json` back."""
+        return cls(value["target"], value["key"], value["external_id"])
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """What is known of a job now.
+
+    :param state: one of the six states.
+    :param message: a sentence for the user, empty if there is nothing to say.
+    :param exit_code: of the command, once known.
+    :param raw: the target's own word.
+    :param metrics: what the script wrote to ``$MLPIPE_METRICS_FILE``, ``[{"name", "value", "step"}]``, once ended.
+    :param seconds: run time of the command, once ended.
+    """
+
+    state: JobState
+    message: str = ""
+    exit_code: int | None = None
+    raw: str = ""
+    metrics: Sequence[Mapping[str, Any]] = ()
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class LogChunk:
+    """A piece of a job's output.
+
+    :param data: raw bytes, may end inside a character.
+    :param cursor: where to go on.
+    :param eof: no more will come.
+    """
+
+    data: bytes
+    cursor: str
+    eof: bool
+
+
+class ComputeTarget(Protocol):
+    """Runs jobs. All methods may be called from any process that has the handle, and never block the event loop.
+
+    :ivar name: the name under which the workspace knows it.
+    """
+
+    name: str
+
+    @abstractmethod
+    async def submit(self, spec: JobSpec, key: str) -> JobHandle:
+        """Start the job, or attach to the one that already has this key: at most one job exists per key.
+
+        :raises SubmitRejectedError: asking again will not help.
+        :raises TransientComputeError: asking again with the same key may help, and is safe.
+        """
+
+    @abstractmethod
+    async def find(self, key: str) -> JobHandle | None:
+        """Return the job with this key, whoever submitted it, or ``None``."""
+
+    @abstractmethod
+    async def status(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
+        """Return the status of each job, in the order asked. A terminal state never changes again."""
+
+    @abstractmethod
+    async def logs(self, handle: JobHandle, cursor: str | None = None, limit: int = 65536) -> LogChunk:
+        """Return output from the cursor on; ``None`` starts at the beginning. Unknown jobs have an empty, ended log."""
+
+    @abstractmethod
+    async def cancel(self, handle: JobHandle, grace: float = 10.0) -> None:
+        """Ask for the end of the job and of all its processes; TERM first, KILL after ``grace`` seconds. Idempotent;
+        silent for jobs that ended or are unknown. :meth:`status` confirms."""
+
+    @abstractmethod
+    async def forget(self, handle: JobHandle) -> None:
+        """Drop what the target keeps of a job that ended. Silent if there is nothing."""
+
+    def log_location(self, handle: JobHandle) -> str:
+        """Return where a person finds the full log."""
+        return f"compute target {self.name}, job {handle.external_id}"

@@ -1,0 +1,61 @@
+"""The duty of a datastore: five verbs for records, six for data."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from airflow_mlpipe.content import ContentSummary, Manifest
+from airflow_mlpipe.storage import RecordStorage
+
+Progress = Callable[[int], None]
+"""Called with the number of bytes moved since the last call."""
+
+
+class Datastore(RecordStorage, Protocol):
+    """A named place for data (Azure ML's word), addressed by relative POSIX paths inside its root.
+
+    Data paths obey the same rules as record keys: whatever would leave the root is refused with
+    :class:`~airflow_mlpipe.errors.DataError` before anything is touched. Symbolic links that leave the root are refused.
+
+    :ivar name: the name under which the workspace knows it.
+    """
+
+    name: str
+
+    @abstractmethod
+    def local_path(self, path: str) -> Path | None:
+        """Return where the data lies on this machine, for direct access without a copy; ``None`` if it does not."""
+
+    @abstractmethod
+    def summary(self, path: str, include: Sequence[str] | None = None) -> ContentSummary | None:
+        """Return the content identity of a file or folder, ``None`` if nothing is there.
+
+        Cheap when nothing changed (a digest cache may answer), never stale.
+
+        :param include: only files whose relative path is in this list; ``None`` for all.
+        """
+
+    @abstractmethod
+    def manifest(self, path: str, include: Sequence[str] | None = None) -> Manifest | None:
+        """Return the full manifest of a file or folder, ``None`` if nothing is there."""
+
+    @abstractmethod
+    def download(self, path: str, to: Path, include: Sequence[str] | None = None, progress: Progress | None = None) -> Manifest:
+        """Copy a file or folder to a local path that does not exist yet, and return the manifest of what was written.
+
+        :raises DataError: if nothing is there, or it changed while it was read. Nothing is left at ``to`` then.
+        """
+
+    @abstractmethod
+    def upload(self, source: Path, path: str, progress: Progress | None = None) -> Manifest:
+        """Copy a local file or folder to a path that nobody else uses, durably, and return its manifest.
+
+        A file goes to ``path`` itself.
+        """
+
+    @abstractmethod
+    def remove(self, path: str) -> bool:
+        """Delete a file or folder with all that is in it; False if nothing was there."""

@@ -1,0 +1,140 @@
+"""The step: one job of a pipeline with nothing left to look up but what the run itself brings.
+
+A pipeline file is lowered to steps: components are inlined, defaults filled in, data inputs of the pipeline put in their
+place. The same plain values are the keyword arguments of our operators, so a step has one shape in YAML, in a generated
+DAG, in a hand-written DAG and in ``mlpipe run``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Scalar = bool | int | float | str | None
+PortName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\Z")]
+DataType = Literal["uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model"]
+MODEL_TYPES = frozenset({"mlflow_model", "custom_model", "triton_model"})
+
+
+class StrictModel(BaseModel):
+    """Frozen, and a key that it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class Partitions(StrictModel):
+    """Which files of a folder belong to a run: one file per period of time.
+
+    The last period is the one of ``anchor``; ``count`` periods end with it and ``ahead`` more follow. Only these files are
+    the input, so a new file for another period changes nothing.
+
+    :param files: relative path with ``strftime`` fields, ``flights-%Y-%m.csv``.
+    :param every: length of a period.
+    :param anchor: a date or a binding that gives one (``${{parent.inputs.month}}``).
+    :param count: number of periods, or a binding.
+    :param ahead: further periods after the anchor's, or a binding.
+    """
+
+    files: str
+    every: Literal["hour", "day", "week", "month", "year"] = "month"
+    anchor: str = "${{airflow.data_interval_start}}"
+    count: int | str = 1
+    ahead: int | str = 0
+
+
+class InputData(StrictModel):
+    """A data input of a step.
+
+    :param path: a local path relative to the pipeline's folder, ``azureml://datastores/<name>/paths/<path>``,
+        ``azureml:<name>:<version>`` or ``azureml:<name>@latest`` (a registered dataset or model),
+        or ``${{parent.jobs.<job>.outputs.<port>}}``.
+    :param mode: Azure ML's access mode; the local target reads in place whatever is asked.
+    :param optional: nothing there is not an error; the input is then absent (``$[[...]]`` in the command drops out).
+    :param identity: ``content``: a step with other bytes here is another step. ``ignore``: this input does not count for reuse.
+    """
+
+    type: DataType = "uri_folder"
+    path: str
+    mode: Literal["ro_mount", "rw_mount", "download", "direct", "eval_mount", "eval_download"] | None = None
+    optional: bool = False
+    identity: Literal["content", "ignore"] = "content"
+    partitions: Partitions | None = None
+
+
+class OutputData(StrictModel):
+    """A data output of a step.
+
+    :param name: registers the output under this name when the step has ended well: models in the model registry, all
+        other types in the dataset registry. Each registration makes a new version unless the content is the latest already.
+    :param optional: the step may leave it empty; then nothing is published or registered for it.
+    """
+
+    type: DataType = "uri_folder"
+    mode: Literal["rw_mount", "upload", "direct"] | None = None
+    name: str | None = None
+    optional: bool = False
+
+
+class ParallelTask(StrictModel):
+    """How a parallel step cuts and runs its input: Azure ML's ``parallel`` job, ``task: {type: run_function}``.
+
+    :param entry_script: file in ``code`` with ``init()`` (optional), ``run(mini_batch)`` and ``shutdown()`` (optional).
+    :param input: port whose files are cut into mini-batches (``input_data: ${{inputs.<port>}}``).
+    :param mini_batch_size: files per mini-batch.
+    :param program_arguments: shell text with placeholders, split into words for the script's ``sys.argv``.
+    :param append_row_to: output port that gets one file with every returned row, in the order of the mini-batches.
+    :param max_concurrency: processes on a machine; ``None`` for the number of cores.
+    :param max_retries: further tries of a mini-batch that failed or took too long.
+    :param timeout: seconds for one call of ``run``.
+    :param error_threshold: items (files) that may fail over the whole input; -1 ignores all failures.
+    :param mini_batch_error_threshold: mini-batches that may fail; -1 ignores all failures.
+    """
+
+    entry_script: str
+    input: PortName
+    mini_batch_size: int = Field(10, ge=1)
+    program_arguments: str = ""
+    append_row_to: PortName | None = None
+    max_concurrency: int | None = Field(None, ge=1)
+    max_retries: int = Field(2, ge=0)
+    timeout: float = Field(60, gt=0)
+    error_threshold: int = Field(-1, ge=-1)
+    mini_batch_error_threshold: int = Field(-1, ge=-1)
+
+
+InputValue = InputData | Scalar
+"""Data, or a literal, or a string with ``${{parent.inputs.x}}`` / ``${{airflow.x}}`` in it."""
+
+
+class Step(StrictModel):
+    """One step. Fields marked ``reuse=False`` do not count for its identity.
+
+    :param name: task id, unique in the pipeline.
+    :param type: what kind of work; decides which of ``command``, ``parallel``, ``copy_mode`` is used.
+    :param command: shell text with ``${{inputs.x}}``, ``${{outputs.x}}`` and optional ``$[[...]]`` parts.
+    :param code: source folder, relative to the pipeline's folder.
+    :param environment: name of a workspace environment, or a definition: ``{"conda_file": path or mapping}``,
+        ``{"pip_requirements": path or list}``, ``{"image": ...}``.
+    :param compute: name of the compute target, ``None`` for the workspace's default.
+    :param copy_mode: of a ``data_transfer`` step.
+    :param is_deterministic: False: never reused.
+    :param reuse_version: any text; changing it disowns earlier results.
+    :param timeout: seconds for the job on its target.
+    """
+
+    name: str = Field(json_schema_extra={"reuse": False})
+    type: Literal["command", "parallel", "data_transfer"] = "command"
+    command: str | None = None
+    code: str | None = None
+    inputs: dict[PortName, InputValue] = Field(default_factory=dict)
+    outputs: dict[PortName, OutputData] = Field(default_factory=dict)
+    environment: str | dict[str, Any] | None = None
+    environment_variables: dict[str, str] = Field(default_factory=dict)
+    compute: str | None = Field(None, json_schema_extra={"reuse": False})
+    parallel: ParallelTask | None = None
+    copy_mode: Literal["merge_with_overwrite", "fail_if_conflict"] | None = None
+    is_deterministic: bool = True
+    reuse_version: str = ""
+    timeout: float | None = Field(None, json_schema_extra={"reuse": False}, gt=0)
+    upstream: tuple[str, ...] = Field((), json_schema_extra={"reuse": False})

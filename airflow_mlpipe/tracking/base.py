@@ -1,0 +1,92 @@
+"""What is kept of a run: one document per run, one per step, one per submitted job."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from airflow_mlpipe.content import DataRef
+
+Decision = Literal["reused", "ran", "failed"]
+
+
+class Record(BaseModel):
+    """Frozen; keys of later versions are read over, so old code can read new records."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class RunRecord(Record):
+    """A run of a pipeline.
+
+    :param pipeline: name of the pipeline (the DAG id).
+    :param run_id: Airflow's run id, or the one that ``mlpipe run`` made.
+    :param parameters: the pipeline's inputs as this run uses them.
+    :param plan_epoch: Airflow's ``max_tries`` of the plan task; it grows when a person clears the task.
+    """
+
+    pipeline: str
+    run_id: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    started: datetime
+    plan_epoch: int | None = None
+
+
+class StepRecord(Record):
+    """The end of a step in a run; it exists only once the step has ended.
+
+    :param decision: reused, ran or failed.
+    :param reason: why, in words a person understands.
+    :param epoch: Airflow's ``max_tries`` when the step ended, ``None`` when the plan task decided. A step that has a final
+        record of another epoch was cleared by a person and runs again.
+    :param key: reuse key.
+    :param origin: ``pipeline`` and ``run_id`` of the run whose outputs are reused, ``None`` if the step ran here.
+    :param outputs: port name to data.
+    :param metrics: ``[{"name", "value", "step"}]``; a reused step replays those of its origin.
+    :param registered: port name to ``name:version``.
+    :param seconds: run time of the step's own work; of the original run for a reused step.
+    :param saved: seconds that reuse saved.
+    """
+
+    pipeline: str
+    run_id: str
+    step: str
+    decision: Decision
+    reason: str = ""
+    epoch: int | None = None
+    key: str | None = None
+    origin: dict[str, str] | None = None
+    outputs: dict[str, DataRef] = Field(default_factory=dict)
+    metrics: list[dict[str, Any]] = Field(default_factory=list)
+    registered: dict[str, str] = Field(default_factory=dict)
+    started: datetime
+    ended: datetime
+    seconds: float = 0.0
+    saved: float = 0.0
+    log: str = ""
+
+
+class JobRecord(Record):
+    """The intent to run a job, written before it is submitted and again once its id is known.
+
+    :param ordinal: rises only after a terminal failure or a clear; the run key is made of it.
+    :param epoch: Airflow's ``max_tries`` when the intent was written.
+    :param key: run key.
+    :param attempt: prefix in the workspace store that the job writes its outputs to.
+    :param handle: the submitted job as JSON, ``None`` while only the intent is known.
+    :param ended: state of the job once it is known to have ended.
+    :param fingerprint: reuse key the job was made for.
+    """
+
+    ordinal: int
+    epoch: int
+    key: str
+    attempt: str
+    target: str
+    started: datetime
+    handle: dict[str, str] | None = None
+    ended: str | None = None
+    fingerprint: str | None = None
+    reason: str = ""
