@@ -8,6 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
+from urllib.parse import quote, unquote
+
+from airflow_mlpipe.errors import StoreError
+
+_MAX_SEGMENT = 200
+
+
+def segment(text: str) -> str:
+    """Return any id (pipeline, run id, task id, asset name) as one safe segment of a record key; reversible.
+
+    :raises StoreError: if it is empty or too long for a file name.
+    """
+    name = quote(text, safe="").replace("~", "%7E")
+    if name.strip(".") == "":
+        name = name.replace(".", "%2E")
+    if not 0 < len(name) <= _MAX_SEGMENT:
+        raise StoreError(f"The name {text[:40]!r}... cannot be kept: allowed are 1 to {_MAX_SEGMENT} characters. Use a shorter one.")
+    return name
+
+
+def from_segment(name: str) -> str:
+    """Return the id that :func:`segment` was given."""
+    return unquote(name)
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
+from airflow_mlpipe.environment import EnvironmentDefinition
 from airflow_mlpipe.snapshot import Snapshot
 
 
@@ -36,8 +37,7 @@ class JobSpec:
     :param variables: the environment variables of the job, on top of the target's own short allow-list.
     :param code: the source folder to run in; ``None`` for an empty working folder.
     :param files: further small files of ours to lay beside the job, name to text; the job finds them in ``$MLPIPE_JOB_DIR``.
-    :param environment: Azure ML environment definition (``conda_file``, ``pip_requirements``... resolved to content by the
-        workspace), ``None`` for the target's default interpreter.
+    :param environment: the software of the step, ``None`` for the target's default interpreter.
     :param folders: absolute paths of folders to create before the command starts (outputs).
     :param timeout: seconds after which the job is ended and counts as failed; ``None`` for no limit.
     """
@@ -46,7 +46,7 @@ class JobSpec:
     variables: Mapping[str, str] = field(default_factory=dict)
     code: Snapshot | None = None
     files: Mapping[str, str] = field(default_factory=dict)
-    environment: Mapping[str, Any] | None = None
+    environment: EnvironmentDefinition | None = None
     folders: Sequence[str] = ()
     timeout: float | None = None
 
@@ -110,6 +110,8 @@ class LogChunk:
 
 class ComputeTarget(Protocol):
     """Runs jobs. All methods may be called from any process that has the handle, and never block the event loop.
+
+    Built by its class's ``from_config(name, config, folder)``; see :class:`LocalTarget`.
 
     :ivar name: the name under which the workspace knows it.
     """

@@ -114,6 +114,8 @@ class Step(StrictModel):
     :param type: what kind of work; decides which of ``command``, ``parallel``, ``copy_mode`` is used.
     :param command: shell text with ``${{inputs.x}}``, ``${{outputs.x}}`` and optional ``$[[...]]`` parts.
     :param code: source folder, relative to the pipeline's folder.
+    :param additional_includes: files and folders beside ``code`` that belong to the source (Azure ML's shared paths),
+        relative to the pipeline's folder; each is laid at the top of the source folder under its own name.
     :param environment: name of a workspace environment, or a definition: ``{"conda_file": path or mapping}``,
         ``{"pip_requirements": path or list}``, ``{"image": ...}``.
     :param compute: name of the compute target, ``None`` for the workspace's default.
@@ -127,6 +129,7 @@ class Step(StrictModel):
     type: Literal["command", "parallel", "data_transfer"] = "command"
     command: str | None = None
     code: str | None = None
+    additional_includes: tuple[str, ...] = ()
     inputs: dict[PortName, InputValue] = Field(default_factory=dict)
     outputs: dict[PortName, OutputData] = Field(default_factory=dict)
     environment: str | dict[str, Any] | None = None
