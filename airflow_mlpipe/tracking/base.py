@@ -68,6 +68,22 @@ class StepRecord(Record):
     log: str = ""
 
 
+class InputSource(Record):
+    """Where an input lies and what it held when the job was submitted.
+
+    :param datastore: name of the datastore, ``None`` for a path of this machine.
+    :param path: path in the datastore, or absolute path.
+    :param include: the only files of the folder that belong to the input.
+    :param digest: content digest.
+    """
+
+    port: str
+    datastore: str | None
+    path: str
+    include: list[str] | None = None
+    digest: str
+
+
 class JobRecord(Record):
     """The intent to run a job, written before it is submitted and again once its id is known.
 
@@ -78,6 +94,11 @@ class JobRecord(Record):
     :param handle: the submitted job as JSON, ``None`` while only the intent is known.
     :param ended: state of the job once it is known to have ended.
     :param fingerprint: reuse key the job was made for.
+    :param parts: the fingerprint's parts; an adopted job is finished under the identity that it was started with.
+    :param sources: where the inputs lie and what they held, to see whether one changed while the step ran.
+    :param inputs: lineage, port to ``name:version`` or address.
+    :param reason: why the step ran.
+    :param log: where a person finds the full log.
     """
 
     ordinal: int
@@ -89,4 +110,8 @@ class JobRecord(Record):
     handle: dict[str, str] | None = None
     ended: str | None = None
     fingerprint: str | None = None
+    parts: dict[str, Any] = Field(default_factory=dict)
+    sources: list[InputSource] = Field(default_factory=list)
+    inputs: dict[str, str] = Field(default_factory=dict)
     reason: str = ""
+    log: str = ""

@@ -1,0 +1,146 @@
+"""A step with everything looked up: its identity follows from this and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from airflow_mlpipe.environment import EnvironmentDefinition, installed_packages
+from airflow_mlpipe.execution.bindings import resolve_value
+from airflow_mlpipe.execution.inputs import InputResolver, OutputsOf, ResolvedInput
+from airflow_mlpipe.execution.run_info import RunInfo
+from airflow_mlpipe.fingerprint import SCHEMA_VERSION, Fingerprint
+from airflow_mlpipe.snapshot import Snapshot, take_snapshot
+from airflow_mlpipe.spec.step import InputData, Scalar, Step
+from airflow_mlpipe.tracking.base import InputSource
+from airflow_mlpipe.workspace import Workspace
+
+_OWN_PARTS = frozenset({"code", "additional_includes", "inputs", "outputs", "environment", "environment_variables", "reuse_version"})
+_COUNTING = tuple(
+    name
+    for name, info in Step.model_fields.items()
+    if name not in _OWN_PARTS and not (isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("reuse") is False)
+)
+
+
+@dataclass(frozen=True)
+class ResolvedStep:
+    """A step whose inputs, code and environment are known.
+
+    :param step: as the author wrote it.
+    :param data: port to data; an optional input that is not there is absent.
+    :param values: port to literal; an optional one without value is absent.
+    :param variables: the user's own environment variables.
+    :param code: the source folder as it is now, ``None`` if the step has none.
+    :param environment: declared software, ``None`` for the target's default.
+    :param fingerprint: the identity.
+    """
+
+    step: Step
+    data: Mapping[str, ResolvedInput]
+    values: Mapping[str, Scalar]
+    variables: Mapping[str, Scalar]
+    code: Snapshot | None
+    environment: EnvironmentDefinition | None
+    fingerprint: Fingerprint
+
+    @property
+    def sources(self) -> list[InputSource]:
+        """Where the counting inputs lie and what they hold."""
+        return [
+            InputSource(
+                port=port,
+                datastore=item.datastore,
+                path=item.path,
+                include=list(item.include) if item.include is not None else None,
+                digest=item.content.digest,
+            )
+            for port, item in self.data.items()
+            if item.counts
+        ]
+
+    @property
+    def lineage(self) -> dict[str, str]:
+        """Port to ``name:version`` or address, for every data input."""
+        return {port: item.origin for port, item in self.data.items()}
+
+
+TakeSnapshot = Callable[[Path, Sequence[str], Path], Snapshot]
+"""Reads a source folder: folder, additional includes, and the folder that these start from."""
+
+
+class SnapshotCache:
+    """Reads each source folder once, for steps that are looked at together and share their code."""
+
+    def __init__(self) -> None:
+        self._taken: dict[tuple[Path, tuple[str, ...]], Snapshot] = {}
+
+    def __call__(self, folder: Path, includes: Sequence[str], base: Path) -> Snapshot:
+        """Return the snapshot of a source folder."""
+        key = (folder, tuple(includes))
+        if key not in self._taken:
+            self._taken[key] = take_snapshot(folder, includes, base)
+        return self._taken[key]
+
+
+def resolve_step(
+    workspace: Workspace, step: Step, run: RunInfo, outputs_of: OutputsOf, snapshot: TakeSnapshot = take_snapshot
+) -> ResolvedStep:
+    """Look up everything that a step's identity depends on.
+
+    :param outputs_of: gives what upstream steps left in this run.
+    :param snapshot: reads the source folder.
+    :raises NotYetKnownError: if an upstream step has not ended.
+    :raises DataError: if an input or the code is missing.
+    :raises ParameterError: if the run lacks a parameter or field.
+    :raises ConfigError: if the workspace lacks a datastore or environment.
+    """
+    resolver = InputResolver(workspace, run, outputs_of)
+    data: dict[str, ResolvedInput] = {}
+    values: dict[str, Scalar] = {}
+    for port, value in step.inputs.items():
+        where = f"step {step.name}, input {port}"
+        if isinstance(value, InputData):
+            found = resolver.resolve(value, where)
+            if found is not None:
+                data[port] = found
+        else:
+            literal = resolve_value(value, run, where)
+            if literal is not None:
+                values[port] = literal
+    variables = {
+        name: resolve_value(value, run, f"step {step.name}, environment variable {name}")
+        for name, value in step.environment_variables.items()
+    }
+    code = snapshot(run.base / step.code, step.additional_includes, run.base) if step.code is not None else None
+    environment = workspace.environment(step.environment, run.base)
+    parts = _parts(step, data, {"values": values, "variables": variables}, code)
+    parts["environment"] = _environment_part(workspace, step, environment)
+    return ResolvedStep(step, data, values, variables, code, environment, Fingerprint(parts))
+
+
+def _parts(
+    step: Step, data: Mapping[str, ResolvedInput], given: Mapping[str, Mapping[str, Scalar]], code: Snapshot | None
+) -> dict[str, Any]:
+    definition = step.model_dump(mode="json", include=set(_COUNTING))
+    return {
+        "schema": SCHEMA_VERSION,
+        "step": definition,
+        "code": code.identity() if code else {},
+        "inputs": {port: {"type": item.type, "digest": item.content.digest} for port, item in data.items() if item.counts},
+        "parameters": dict(given["values"]),
+        "variables": dict(given["variables"]),
+        "outputs": {port: {"type": output.type, "optional": output.optional} for port, output in step.outputs.items()},
+        "reuse_version": step.reuse_version,
+    }
+
+
+def _environment_part(workspace: Workspace, step: Step, environment: EnvironmentDefinition | None) -> dict[str, Any]:
+    if step.type == "data_transfer":
+        return {}
+    if environment is not None:
+        return environment.identity()
+    python: str | None = getattr(workspace.compute(step.compute), "python", None)
+    return dict(installed_packages(python))
