@@ -1,0 +1,188 @@
+"""The head of a step's life: return what is known, adopt what is running, reuse what is identical, else submit.
+
+The order never changes: the intent is written before the job is submitted, the job's id before anybody polls. So a crash at
+any point leaves either nothing, an intent that the next try submits under the same key, or a job that the next try adopts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import datetime, timezone
+
+from airflow_mlpipe.compute.base import ComputeTarget, JobHandle, JobState
+from airflow_mlpipe.content import DataRef
+from airflow_mlpipe.errors import ComputeError, StepFailedError, SubmitRejectedError
+from airflow_mlpipe.execution.choice import choose, record_reuse
+from airflow_mlpipe.execution.finish import finish_outputs
+from airflow_mlpipe.execution.inputs import NotYetKnownError
+from airflow_mlpipe.execution.job import build_job, remove_scratch
+from airflow_mlpipe.execution.resolve import ResolvedStep, resolve_step
+from airflow_mlpipe.execution.run_info import RunInfo, Say, Ticket, run_key, silent
+from airflow_mlpipe.execution.transfer import transfer
+from airflow_mlpipe.spec.step import Step
+from airflow_mlpipe.tracking.base import JobRecord, RunRecord, StepRecord
+from airflow_mlpipe.workspace import Workspace
+
+_CANCEL_GRACE = 10.0
+
+
+def begin(workspace: Workspace, step: Step, run: RunInfo, epoch: int, say: Say = silent) -> StepRecord | Ticket:
+    """Begin one step of one run, or take up what an earlier try of it began.
+
+    :param epoch: Airflow's ``ti.max_tries``: the same for all retries, larger after a clear.
+    :param say: takes lines of progress.
+    :returns: the step's record if it has ended (reused, or ended by an earlier try), else a ticket for its job.
+    :raises MLPipeError: a fault of data, code, environment, parameters or target, in words for the user.
+    """
+    final = workspace.runs.read_step(run.pipeline, run.run_id, step.name)
+    ended = final is not None and final.decision != "failed"
+    if final is not None and ended and final.epoch == epoch:
+        say("this step has already ended in this run; its record stands")
+        return final
+    _note_run(workspace, run)
+    adopted = _adopt(workspace, step, run, epoch, say)
+    if adopted is not None:
+        return adopted
+    resolved = _resolve(workspace, step, run)
+    choice = choose(workspace, resolved, run, cleared=ended)
+    if choice.record is not None:
+        say(f"reuse: {choice.reason}")
+        return record_reuse(workspace, step, run, choice, epoch)
+    say(f"run: {choice.reason}")
+    job = _write_intent(workspace, resolved, run, epoch, choice.reason)
+    if step.type == "data_transfer":
+        seconds = transfer(workspace, resolved, job.attempt, say)
+        return finish_outputs(workspace, step, run, job, (), seconds)
+    return _submit(workspace, resolved, run, job, say)
+
+
+def abandon(workspace: Workspace, step: Step, run: RunInfo, ticket: Ticket) -> None:
+    """End the job of one try because a person ended the try; other jobs of the step are left alone. Idempotent.
+
+    The record is marked first, so that a next try does not adopt a job that is being killed.
+    """
+    for job in workspace.runs.jobs(run.pipeline, run.run_id, step.name):
+        if job.ordinal == ticket.ordinal and job.ended is None:
+            _mark(workspace, step, run, job, JobState.CANCELLED)
+    asyncio.run(workspace.compute(ticket.handle.target).cancel(ticket.handle, grace=1.0))
+
+
+def upstream_outputs(workspace: Workspace, run: RunInfo, name: str) -> Mapping[str, DataRef] | None:
+    """Return the outputs of a step of this run, ``None`` while it has not ended well."""
+    record = workspace.runs.read_step(run.pipeline, run.run_id, name)
+    return None if record is None or record.decision == "failed" else record.outputs
+
+
+def _note_run(workspace: Workspace, run: RunInfo) -> None:
+    if workspace.runs.read_run(run.pipeline, run.run_id) is None:
+        now = datetime.now(timezone.utc)
+        workspace.runs.write_run(RunRecord(pipeline=run.pipeline, run_id=run.run_id, parameters=dict(run.parameters), started=now))
+
+
+def _resolve(workspace: Workspace, step: Step, run: RunInfo) -> ResolvedStep:
+    def outputs_of(name: str) -> Mapping[str, DataRef] | None:
+        return upstream_outputs(workspace, run, name)
+
+    try:
+        return resolve_step(workspace, step, run, outputs_of)
+    except NotYetKnownError as error:
+        raise StepFailedError(
+            f"Step {step.name} needs the outputs of step {error.step}, which has not ended well in this run. "
+            f"Run or clear {error.step} first."
+        ) from None
+
+
+def _adopt(workspace: Workspace, step: Step, run: RunInfo, epoch: int, say: Say) -> StepRecord | Ticket | None:
+    """Take up a job that an earlier try left; end those of an earlier epoch."""
+    open_jobs = [job for job in workspace.runs.jobs(run.pipeline, run.run_id, step.name) if job.ended is None]
+    mine = open_jobs[-1] if open_jobs and open_jobs[-1].epoch == epoch and step.type != "data_transfer" else None
+    for job in open_jobs:
+        if job is not mine:
+            _end_stale(workspace, step, run, job)
+    if mine is None:
+        return None
+    target = workspace.compute(mine.target)
+    handle = JobHandle.from_json(mine.handle) if mine.handle else asyncio.run(target.find(mine.key))
+    if handle is None:
+        return None
+    [status] = asyncio.run(target.status([handle]))
+    if status.state in (JobState.FAILED, JobState.CANCELLED):
+        _mark(workspace, step, run, mine, status.state)
+        return None
+    say(f"adopting {handle.key} on {target.name}, submitted by an earlier try ({status.state.value})")
+    if mine.handle is None:
+        mine = _note_handle(workspace, step, run, mine, handle)
+    return _ticket(handle, mine, step)
+
+
+def _end_stale(workspace: Workspace, step: Step, run: RunInfo, job: JobRecord) -> None:
+    if step.type != "data_transfer":
+        target = workspace.compute(job.target)
+        handle = JobHandle.from_json(job.handle) if job.handle else asyncio.run(target.find(job.key))
+        if handle is not None:
+            asyncio.run(target.cancel(handle, grace=_CANCEL_GRACE))
+    _mark(workspace, step, run, job, JobState.CANCELLED)
+
+
+def _mark(workspace: Workspace, step: Step, run: RunInfo, job: JobRecord, state: JobState) -> None:
+    ended = job.model_copy(update={"ended": state.value})
+    workspace.runs.write_job(run.pipeline, run.run_id, step.name, ended)
+
+
+def _note_handle(workspace: Workspace, step: Step, run: RunInfo, job: JobRecord, handle: JobHandle) -> JobRecord:
+    log = workspace.compute(handle.target).log_location(handle)
+    job = job.model_copy(update={"handle": handle.to_json(), "log": log})
+    workspace.runs.write_job(run.pipeline, run.run_id, step.name, job)
+    return job
+
+
+def _write_intent(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, epoch: int, reason: str) -> JobRecord:
+    step = resolved.step
+    earlier = workspace.runs.jobs(run.pipeline, run.run_id, step.name)
+    if earlier and earlier[-1].ended is None:
+        if earlier[-1].fingerprint == resolved.fingerprint.key:
+            return earlier[-1]
+        _mark(workspace, step, run, earlier[-1], JobState.CANCELLED)
+    ordinal = earlier[-1].ordinal + 1 if earlier else 1
+    job = JobRecord(
+        ordinal=ordinal,
+        epoch=epoch,
+        key=run_key(run.pipeline, run.run_id, step.name, ordinal),
+        attempt=workspace.reuse.new_attempt(),
+        target=step.compute or workspace.config.default_compute,
+        started=datetime.now(timezone.utc),
+        fingerprint=resolved.fingerprint.key,
+        parts=dict(resolved.fingerprint.parts),
+        sources=resolved.sources,
+        inputs=resolved.lineage,
+        reason=reason,
+    )
+    if not workspace.runs.create_job(run.pipeline, run.run_id, step.name, job):
+        raise ComputeError(
+            f"Another try of step {step.name} is beginning at this very moment (job {ordinal} of run {run.run_id}). Retry the task: it adopts that job."
+        )
+    return job
+
+
+def _submit(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, job: JobRecord, say: Say) -> Ticket:
+    step = resolved.step
+    target: ComputeTarget = workspace.compute(job.target)
+    if resolved.code is not None:
+        workspace.reuse.keep_code(resolved.code)
+    try:
+        spec = build_job(workspace, resolved, job)
+        handle = asyncio.run(target.submit(spec, job.key))
+    except SubmitRejectedError:
+        _mark(workspace, step, run, job, JobState.FAILED)
+        remove_scratch(workspace, job)
+        raise
+    job = _note_handle(workspace, step, run, job, handle)
+    say(f"submitted to {target.name} as {handle.key} (adoptable); streaming its log")
+    return _ticket(handle, job, step)
+
+
+def _ticket(handle: JobHandle, job: JobRecord, step: Step) -> Ticket:
+    deadline = job.started.timestamp() + step.timeout if step.timeout is not None else None
+    return Ticket(handle, job.ordinal, max(deadline, time.time()) if deadline is not None else None)
