@@ -1,0 +1,83 @@
+# Everything a person or CI does with a checkout. A bare machine needs Python 3.10 or later and make.
+#
+#   make demo            the flight delay pipeline on a real Airflow; KEEP=1 leaves Airflow up
+#   make demo-stop       end an Airflow that KEEP=1 left up
+#   make test            all checks, then all tests
+#   make check           ruff, mypy, import-linter
+#   make bench           the figures of docs/benchmarks, with the load of the machine
+#   make build           sdist and wheel in dist/
+#   make clean           remove what these targets made, but for the virtual environment
+#
+# PYTHON=python3.12 makes the virtual environment with another interpreter.
+
+PYTHON ?= python3
+VENV ?= .venv
+KEEP ?=
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# Without compiled files every Airflow process compiles 1,500 modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+# An interpreter of ours must not see the packages of another one.
+unexport PYTHONPATH PYTHONHOME
+
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help venv demo demo-stop test check bench build clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+venv: $(READY)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo "Python 3.10 or later is needed; '$(PYTHON)' is not. Name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Making the virtual environment $(VENV)"
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); $(PYTHON) -m venv --without-pip $(VENV); }
+
+# Debian's python3 has no ensurepip unless python3-venv is installed; a pip of the system can then fill the environment.
+$(BIN)/uv: | $(BIN)/python
+	@if $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv; \
+	elif $(PYTHON) -m pip --version >/dev/null 2>&1; then \
+	  $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --constraint constraints.txt uv; \
+	else \
+	  rm -rf $(VENV); \
+	  echo "'$(PYTHON)' has neither ensurepip nor pip. Install them (Debian, Ubuntu: apt install python3-venv) and try again." >&2; \
+	  exit 1; \
+	fi
+
+$(READY): constraints.txt setup.cfg pyproject.toml | $(BIN)/uv
+	@echo "Installing what is needed (about a minute the first time)"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt --editable '.[examples,test,dev]'
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/python example_dags/flight_delays/demo.py $(if $(filter 1 yes true,$(KEEP)),--keep)
+
+demo-stop: $(READY)
+	@$(BIN)/python example_dags/flight_delays/demo.py --stop
+
+test: check
+	@$(BIN)/python -m pytest
+
+check: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(READY)
+	@$(BIN)/python benchmarks/run_all.py
+
+build: $(READY)
+	@rm -rf build dist
+	@$(BIN)/python -m build --no-isolation --outdir dist .
+
+clean:
+	@rm -rf build dist .demo .mlpipe *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
