@@ -48,7 +48,9 @@ class WorkspaceConfig(BaseModel):
     name: str = "local"
     default_datastore: str = "workspaceblobstore"
     default_compute: str = "local"
-    datastores: dict[str, dict[str, Any]] = Field(default_factory=lambda: {"workspaceblobstore": {"type": "local", "path": "store"}})
+    datastores: dict[str, dict[str, Any]] = Field(
+        default_factory=lambda: {"workspaceblobstore": {"type": "local", "path": "store"}}
+    )
     compute: dict[str, dict[str, Any]] = Field(default_factory=lambda: {"local": {"type": "local", "workdir": "jobs"}})
     environments: dict[str, dict[str, Any]] = Field(default_factory=dict)
     scratch: str = "scratch"
@@ -79,7 +81,9 @@ class Workspace:
         """
         name = name or self.config.default_datastore
         if name not in self._datastores:
-            self._datastores[name] = cast("Datastore", self._open(DATASTORES, "datastore", self.config.datastores, name))
+            self._datastores[name] = cast(
+                "Datastore", self._open(DATASTORES, "datastore", self.config.datastores, name)
+            )
         return self._datastores[name]
 
     def compute(self, name: str | None = None) -> ComputeTarget:
@@ -89,7 +93,9 @@ class Workspace:
         """
         name = name or self.config.default_compute
         if name not in self._targets:
-            self._targets[name] = cast("ComputeTarget", self._open(COMPUTE_TARGETS, "compute target", self.config.compute, name))
+            self._targets[name] = cast(
+                "ComputeTarget", self._open(COMPUTE_TARGETS, "compute target", self.config.compute, name)
+            )
         return self._targets[name]
 
     def environment(self, value: str | Mapping[str, Any] | None, base: Path) -> EnvironmentDefinition | None:
@@ -113,7 +119,9 @@ class Workspace:
         settings = known[name]
         kind = settings.get("type")
         if not isinstance(kind, str):
-            raise ConfigError(f"The {noun} {name!r} of workspace {self.name!r} has no 'type'. Write for example type: local.")
+            raise ConfigError(
+                f"The {noun} {name!r} of workspace {self.name!r} has no 'type'. Write for example type: local."
+            )
         return load_plugin(group, kind).from_config(name, settings, self.folder)
 
     @cached_property
@@ -143,7 +151,9 @@ class Workspace:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"The scratch folder {folder} cannot be created: {error.strerror}. Name another one as 'scratch' in {FILE_NAME}.") from error
+            raise ConfigError(
+                f"The scratch folder {folder} cannot be created: {error.strerror}. Name another one as 'scratch' in {FILE_NAME}."
+            ) from error
         return folder
 
 
@@ -153,7 +163,9 @@ def _unknown(noun: str, name: str, known: Mapping[str, object], workspace: str) 
     return f"Workspace {workspace!r} has no {noun} {name!r}. It has: {', '.join(sorted(known)) or 'none'}.{hint}"
 
 
-def workspace_from_mapping(settings: Mapping[str, Any], folder: Path, source: str = "the workspace settings") -> Workspace:
+def workspace_from_mapping(
+    settings: Mapping[str, Any], folder: Path, source: str = "the workspace settings"
+) -> Workspace:
     """Build a workspace from plain settings, those of ``workspace.yml`` or of an Airflow connection.
 
     :param settings: see :class:`WorkspaceConfig`; what is missing gets its default.

@@ -7,6 +7,16 @@ from airflow_mlpipe.execution.run_info import ReuseMode, RunInfo, Say, Ticket
 from airflow_mlpipe.execution.watch import Polling, watch
 
 __all__ = [
-    "Polling", "ReuseMode", "RunInfo", "Say", "StepPlan", "Ticket",
-    "abandon", "begin", "commit_plan", "finish", "plan", "watch",
+    "Polling",
+    "ReuseMode",
+    "RunInfo",
+    "Say",
+    "StepPlan",
+    "Ticket",
+    "abandon",
+    "begin",
+    "commit_plan",
+    "finish",
+    "plan",
+    "watch",
 ]

@@ -37,7 +37,9 @@ def resolve_parameters(parameters: dict[str, Scalar], run: RunInfo) -> dict[str,
     :raises ParameterError: naming the parameter that this run must be given.
     """
     return {
-        name: resolve_value(value, run, f"parameter {name} (give it in the trigger form, in conf or as --param {name}=...)")
+        name: resolve_value(
+            value, run, f"parameter {name} (give it in the trigger form, in conf or as --param {name}=...)"
+        )
         for name, value in parameters.items()
     }
 

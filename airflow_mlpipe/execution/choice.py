@@ -124,7 +124,9 @@ def _replay_registrations(workspace: Workspace, step: Step, run: RunInfo, record
             continue
         lineage = {"pipeline": run.pipeline, "run_id": run.run_id, "step": step.name, "key": record.key}
         metrics = latest_metrics(record.metrics)
-        asset = workspace.registry.register(kind, output.name, record.outputs[port], tags={}, lineage=lineage, metrics=metrics)
+        asset = workspace.registry.register(
+            kind, output.name, record.outputs[port], tags={}, lineage=lineage, metrics=metrics
+        )
         registered[port] = f"{asset.name}:{asset.version}"
     return registered
 

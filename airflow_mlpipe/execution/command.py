@@ -72,7 +72,11 @@ def _render(part: object, quotes: _Quotes, present: Set[str], declared: Set[str]
         return "".join(_render(inner, quotes, present, declared, where) for inner in part.parts)
     if isinstance(part, InputRef):
         if part.port not in present:
-            why = "it is optional and has no value; put this part into $[[...]]" if part.port in declared else "there is no such input"
+            why = (
+                "it is optional and has no value; put this part into $[[...]]"
+                if part.port in declared
+                else "there is no such input"
+            )
             raise ParameterError(f"{where}: ${{{{inputs.{part.port}}}}} has no value: {why}.")
         return quotes.reference(input_variable(part.port))
     if isinstance(part, OutputPortRef):

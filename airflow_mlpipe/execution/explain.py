@@ -78,7 +78,9 @@ def _changed_lines(old: str | None, new: str | None) -> str:
         return ""
     before, after = old.splitlines(), new.splitlines()
     blocks = [
-        code for code in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes() if code[0] != "equal"
+        code
+        for code in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+        if code[0] != "equal"
     ]
     if not blocks:
         return " (line ends or mode)"

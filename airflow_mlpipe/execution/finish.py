@@ -24,7 +24,9 @@ from airflow_mlpipe.workspace import Workspace
 _TAIL_LINES = 20
 
 
-def finish(workspace: Workspace, step: Step, run: RunInfo, ticket: Ticket, status: JobStatus, say: Say = silent) -> StepRecord:
+def finish(
+    workspace: Workspace, step: Step, run: RunInfo, ticket: Ticket, status: JobStatus, say: Say = silent
+) -> StepRecord:
     """End a step whose job has ended.
 
     :param status: the job's final status.
@@ -65,7 +67,9 @@ def finish_outputs(
         ended=datetime.now(timezone.utc), seconds=seconds, log=job.log,
     )  # fmt: skip
     workspace.runs.write_step(done)
-    workspace.runs.write_job(run.pipeline, run.run_id, step.name, job.model_copy(update={"ended": JobState.SUCCEEDED.value}))
+    workspace.runs.write_job(
+        run.pipeline, run.run_id, step.name, job.model_copy(update={"ended": JobState.SUCCEEDED.value})
+    )
     remove_scratch(workspace, job)
     _say_outputs(done, say)
     return done
@@ -103,14 +107,25 @@ def _upload(workspace: Workspace, local: Path, path: str) -> Manifest | None:
 
 
 def _register(
-    workspace: Workspace, step: Step, run: RunInfo, job: JobRecord, outputs: Mapping[str, DataRef], metrics: list[dict[str, Any]]
+    workspace: Workspace,
+    step: Step,
+    run: RunInfo,
+    job: JobRecord,
+    outputs: Mapping[str, DataRef],
+    metrics: list[dict[str, Any]],
 ) -> dict[str, str]:
     registered: dict[str, str] = {}
     for port, ref in outputs.items():
         name = step.outputs[port].name
         if name is None:
             continue
-        lineage = {"pipeline": run.pipeline, "run_id": run.run_id, "step": step.name, "key": job.fingerprint, "inputs": job.inputs}
+        lineage = {
+            "pipeline": run.pipeline,
+            "run_id": run.run_id,
+            "step": step.name,
+            "key": job.fingerprint,
+            "inputs": job.inputs,
+        }
         asset = workspace.registry.register(
             asset_kind(ref.type), name, ref, tags={}, lineage=lineage, metrics=latest_metrics(metrics)
         )
@@ -119,7 +134,13 @@ def _register(
 
 
 def _publish(
-    workspace: Workspace, step: Step, run: RunInfo, job: JobRecord, outputs: dict[str, DataRef], gained: dict[str, Any], say: Say
+    workspace: Workspace,
+    step: Step,
+    run: RunInfo,
+    job: JobRecord,
+    outputs: dict[str, DataRef],
+    gained: dict[str, Any],
+    say: Say,
 ) -> None:
     mode = run.mode(step.name)
     if mode == "disable" or not step.is_deterministic or job.fingerprint is None:
@@ -149,15 +170,26 @@ def _changed_inputs(workspace: Workspace, sources: Sequence[InputSource]) -> lis
     return changed
 
 
-def _failed(workspace: Workspace, step: Step, run: RunInfo, job: JobRecord, status: JobStatus, tail: str) -> StepFailedError:
+def _failed(
+    workspace: Workspace, step: Step, run: RunInfo, job: JobRecord, status: JobStatus, tail: str
+) -> StepFailedError:
     """Record the failure and return the error to raise."""
     message = _failure_message(step, job, status, tail)
     workspace.runs.write_job(run.pipeline, run.run_id, step.name, job.model_copy(update={"ended": status.state.value}))
     now = datetime.now(timezone.utc)
     workspace.runs.write_step(
         StepRecord(
-            pipeline=run.pipeline, run_id=run.run_id, step=step.name, decision="failed", reason=message, epoch=job.epoch,
-            key=job.fingerprint, started=job.started, ended=now, seconds=status.seconds or 0.0, log=job.log,
+            pipeline=run.pipeline,
+            run_id=run.run_id,
+            step=step.name,
+            decision="failed",
+            reason=message,
+            epoch=job.epoch,
+            key=job.fingerprint,
+            started=job.started,
+            ended=now,
+            seconds=status.seconds or 0.0,
+            log=job.log,
         )  # fmt: skip
     )
     remove_scratch(workspace, job)

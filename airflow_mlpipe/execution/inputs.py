@@ -108,11 +108,15 @@ class InputResolver:
         if found is None:
             if data.optional:
                 return None
-            raise DataError(f"{where}: step {reference.job} left its optional output {reference.port!r} empty. Mark this input as optional too.")
+            raise DataError(
+                f"{where}: step {reference.job} left its optional output {reference.port!r} empty. Mark this input as optional too."
+            )
         return self._of_ref(found, data, f"{reference.job}.{reference.port}")
 
     def _of_ref(self, found: DataRef, data: InputData, origin: str) -> ResolvedInput:
-        return ResolvedInput(found.datastore, found.path, found.type, found.content, None, data.identity == "content", origin)
+        return ResolvedInput(
+            found.datastore, found.path, found.type, found.content, None, data.identity == "content", origin
+        )
 
     def _stored(self, data: InputData, where: str) -> ResolvedInput | None:
         if "${{" in data.path:
@@ -143,7 +147,9 @@ class InputResolver:
         manifest = place.manifest(self._workspace)
         there = {entry.path for entry in manifest.entries} if manifest else set()
         missing = [name for name in place.include if name not in there]
-        raise DataError(f"{where}: {len(missing)} of {len(place.include)} files are missing in {place.origin}: {', '.join(missing[:5])}.")
+        raise DataError(
+            f"{where}: {len(missing)} of {len(place.include)} files are missing in {place.origin}: {', '.join(missing[:5])}."
+        )
 
     def _asset(self, match: re.Match[str], data: InputData) -> ResolvedInput | None:
         name, latest, number = match.groups()

@@ -54,7 +54,9 @@ def output_places(workspace: Workspace, step: Step, job: JobRecord) -> dict[str,
     for port in step.outputs:
         path = workspace.reuse.output_path(job.attempt, port)
         direct = store.local_path(path)
-        places[port] = OutputPlace(path, direct or scratch_folder(workspace, job) / "outputs" / port, direct is not None)
+        places[port] = OutputPlace(
+            path, direct or scratch_folder(workspace, job) / "outputs" / port, direct is not None
+        )
     return places
 
 
@@ -84,7 +86,10 @@ def build_job(workspace: Workspace, resolved: ResolvedStep, job: JobRecord) -> J
         code=resolved.code,
         files=files,
         environment=resolved.environment,
-        folders=[str(place.local.parent if step.outputs[port].type == "uri_file" else place.local) for port, place in places.items()],
+        folders=[
+            str(place.local.parent if step.outputs[port].type == "uri_file" else place.local)
+            for port, place in places.items()
+        ],
         timeout=step.timeout,
     )
 
@@ -120,16 +125,24 @@ def fetch_input(workspace: Workspace, port: str, item: ResolvedInput, job: JobRe
         shutil.rmtree(to) if to.is_dir() else to.unlink()
     to.parent.mkdir(parents=True, exist_ok=True)
     if item.datastore is None:
-        raise DataError(f"input {port}: 'partitions' need data in a datastore (azureml://datastores/...), not the local path {item.path}.")
+        raise DataError(
+            f"input {port}: 'partitions' need data in a datastore (azureml://datastores/...), not the local path {item.path}."
+        )
     manifest = workspace.datastore(item.datastore).download(item.path, to, item.include)
     if manifest.digest != item.content.digest:
-        raise DataError(f"input {port}: the data at {item.origin} changed while it was fetched. Retry when it is at rest.")
+        raise DataError(
+            f"input {port}: the data at {item.origin} changed while it was fetched. Retry when it is at rest."
+        )
     return to
 
 
-def _parallel(step: Step, task: ParallelTask, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+def _parallel(
+    step: Step, task: ParallelTask, inputs: Mapping[str, str], outputs: Mapping[str, str]
+) -> tuple[str, dict[str, str]]:
     where = f"step {step.name}, program_arguments"
-    values = {f"inputs.{port}": text for port, text in inputs.items()} | {f"outputs.{port}": text for port, text in outputs.items()}
+    values = {f"inputs.{port}": text for port, text in inputs.items()} | {
+        f"outputs.{port}": text for port, text in outputs.items()
+    }
     settings = {
         "entry_script": task.entry_script,
         "input": inputs[task.input],

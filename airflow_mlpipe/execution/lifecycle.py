@@ -78,7 +78,9 @@ def upstream_outputs(workspace: Workspace, run: RunInfo, name: str) -> Mapping[s
 def _note_run(workspace: Workspace, run: RunInfo) -> None:
     if workspace.runs.read_run(run.pipeline, run.run_id) is None:
         now = datetime.now(timezone.utc)
-        workspace.runs.write_run(RunRecord(pipeline=run.pipeline, run_id=run.run_id, parameters=dict(run.parameters), started=now))
+        workspace.runs.write_run(
+            RunRecord(pipeline=run.pipeline, run_id=run.run_id, parameters=dict(run.parameters), started=now)
+        )
 
 
 def _resolve(workspace: Workspace, step: Step, run: RunInfo) -> ResolvedStep:

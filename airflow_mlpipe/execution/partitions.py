@@ -38,12 +38,16 @@ def _anchor(value: Scalar, where: str) -> datetime:
             return datetime.combine(date.fromisoformat(text), datetime.min.time())
         return datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
-        raise ParameterError(f"{where}: {value!r} is no date. Write 2013-02, 2013-02-01 or 2013-02-01T06:00:00+00:00.") from None
+        raise ParameterError(
+            f"{where}: {value!r} is no date. Write 2013-02, 2013-02-01 or 2013-02-01T06:00:00+00:00."
+        ) from None
 
 
 def _whole(value: Scalar, name: str, least: int, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MAX_PERIODS:
-        raise ParameterError(f"{where}: partitions.{name} is {value!r}; allowed are whole numbers from {least} to {_MAX_PERIODS}.")
+        raise ParameterError(
+            f"{where}: partitions.{name} is {value!r}; allowed are whole numbers from {least} to {_MAX_PERIODS}."
+        )
     return value
 
 

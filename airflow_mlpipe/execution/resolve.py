@@ -17,11 +17,14 @@ from airflow_mlpipe.spec.step import InputData, Scalar, Step
 from airflow_mlpipe.tracking.base import InputSource
 from airflow_mlpipe.workspace import Workspace
 
-_OWN_PARTS = frozenset({"code", "additional_includes", "inputs", "outputs", "environment", "environment_variables", "reuse_version"})
+_OWN_PARTS = frozenset(
+    {"code", "additional_includes", "inputs", "outputs", "environment", "environment_variables", "reuse_version"}
+)
 _COUNTING = tuple(
     name
     for name, info in Step.model_fields.items()
-    if name not in _OWN_PARTS and not (isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("reuse") is False)
+    if name not in _OWN_PARTS
+    and not (isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("reuse") is False)
 )
 
 
@@ -129,7 +132,9 @@ def _parts(
         "schema": SCHEMA_VERSION,
         "step": definition,
         "code": code.identity() if code else {},
-        "inputs": {port: {"type": item.type, "digest": item.content.digest} for port, item in data.items() if item.counts},
+        "inputs": {
+            port: {"type": item.type, "digest": item.content.digest} for port, item in data.items() if item.counts
+        },
         "parameters": dict(given["values"]),
         "variables": dict(given["variables"]),
         "outputs": {port: {"type": output.type, "optional": output.optional} for port, output in step.outputs.items()},

@@ -33,7 +33,9 @@ def transfer(workspace: Workspace, resolved: ResolvedStep, job: JobRecord, say: 
         place = places[port]
         for source_port, item in sources:
             _copy(workspace, resolved, place, source_port, item)
-            say(f"copied {source_port}: {item.content.files} files, {format_bytes([item.content.size])} from {item.origin}")
+            say(
+                f"copied {source_port}: {item.content.files} files, {format_bytes([item.content.size])} from {item.origin}"
+            )
     return time.monotonic() - started
 
 
@@ -59,7 +61,9 @@ def _copy(workspace: Workspace, resolved: ResolvedStep, place: OutputPlace, port
     digest = _fetch(workspace, item, staged)
     if digest != item.content.digest:
         shutil.rmtree(staged, ignore_errors=True)
-        raise DataError(f"input {port}: the data at {item.origin} changed while it was copied. Retry when it is at rest.")
+        raise DataError(
+            f"input {port}: the data at {item.origin} changed while it was copied. Retry when it is at rest."
+        )
     if not place.local.exists():
         staged.rename(place.local)
         return
@@ -70,7 +74,9 @@ def _fetch(workspace: Workspace, item: ResolvedInput, to: Path) -> str:
     if item.datastore is not None:
         return workspace.datastore(item.datastore).download(item.path, to, item.include).digest
     if item.include is not None:
-        raise DataError(f"'partitions' need data in a datastore (azureml://datastores/...), not the local path {item.path}.")
+        raise DataError(
+            f"'partitions' need data in a datastore (azureml://datastores/...), not the local path {item.path}."
+        )
     source = Path(item.path)
     if source.is_dir():
         shutil.copytree(source, to)
@@ -84,7 +90,9 @@ def _fetch(workspace: Workspace, item: ResolvedInput, to: Path) -> str:
 
 def _merge(source: Path, into: Path, port: str, refuse: bool) -> None:
     if source.is_file() or into.is_file():
-        raise DataError(f"input {port}: a single file cannot be merged with other inputs. Use folders, or one output per input.")
+        raise DataError(
+            f"input {port}: a single file cannot be merged with other inputs. Use folders, or one output per input."
+        )
     files = sorted(path.relative_to(source) for path in source.rglob("*") if not path.is_dir())
     conflicts = [str(name) for name in files if (into / name).exists()]
     if refuse and conflicts:

@@ -87,7 +87,9 @@ async def watch(
             return status, follower.cursor
         if polling.deadline is not None and time.time() > polling.deadline:
             await target.cancel(handle)
-            return JobStatus(JobState.FAILED, message="It did not end within its timeout and was cancelled."), follower.cursor
+            return JobStatus(
+                JobState.FAILED, message="It did not end within its timeout and was cancelled."
+            ), follower.cursor
         if polling.give_up_after is not None and time.monotonic() - started > polling.give_up_after:
             follower.end()
             return None, follower.cursor
