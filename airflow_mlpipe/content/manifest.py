@@ -120,7 +120,9 @@ class Manifest:
             if document["schema"] != 1 or document["digest"] != manifest.digest:
                 raise ValueError("digest or schema does not match")
         except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
-            raise DataError(f"A content manifest is damaged ({error}); it is ignored and its data counts as absent.") from error
+            raise DataError(
+                f"A content manifest is damaged ({error}); it is ignored and its data counts as absent."
+            ) from error
         return manifest
 
 
