@@ -52,4 +52,6 @@ def load_plugin(group: str, name: str) -> Any:
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"The plug-in {name!r} of {group} ({dotted}) cannot be imported: {error}. Install what it needs.") from error
+        raise ConfigError(
+            f"The plug-in {name!r} of {group} ({dotted}) cannot be imported: {error}. Install what it needs."
+        ) from error

@@ -24,7 +24,9 @@ def segment(text: str) -> str:
     if name.strip(".") == "":
         name = name.replace(".", "%2E")
     if not 0 < len(name) <= _MAX_SEGMENT:
-        raise StoreError(f"The name {text[:40]!r}... cannot be kept: allowed are 1 to {_MAX_SEGMENT} characters. Use a shorter one.")
+        raise StoreError(
+            f"The name {text[:40]!r}... cannot be kept: allowed are 1 to {_MAX_SEGMENT} characters. Use a shorter one."
+        )
     return name
 
 
@@ -38,7 +40,8 @@ class RecordStorage(Protocol):
     """A flat, durable map from keys to small byte strings.
 
     A key is a relative POSIX path of plain segments (``reuse/ab/abcd.json``): no empty segment, no ``.`` or ``..``, no
-    leading slash; anything else raises :class:`~airflow_mlpipe.errors.StoreError`. A value is visible whole or not at all.
+    leading slash; anything else raises :class:`~airflow_mlpipe.errors.StoreError`. A value is visible whole or
+    not at all.
     """
 
     def read(self, key: str) -> bytes | None:

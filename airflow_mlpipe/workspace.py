@@ -152,7 +152,8 @@ class Workspace:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(
-                f"The scratch folder {folder} cannot be created: {error.strerror}. Name another one as 'scratch' in {FILE_NAME}."
+                f"The scratch folder {folder} cannot be created: {error.strerror}. "
+                f"Name another one as 'scratch' in {FILE_NAME}."
             ) from error
         return folder
 
@@ -199,7 +200,7 @@ def load_workspace(path: Path) -> Workspace:
         text = path.read_bytes()
         if len(text) > _MAX_BYTES:
             raise ConfigError(f"{path} is larger than {_MAX_BYTES} bytes; that is no workspace file.")
-        settings = yaml.load(text, Loader=yaml.CSafeLoader)  # noqa: S506 - the safe loader, in C
+        settings = yaml.load(text, Loader=yaml.CSafeLoader)
     except OSError as error:
         raise ConfigError(f"The workspace file {path} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
@@ -214,8 +215,8 @@ def load_workspace(path: Path) -> Workspace:
 def find_workspace(start: Path) -> Workspace:
     """Return the workspace that a pipeline belongs to.
 
-    The nearest ``workspace.yml`` in ``start`` or a folder above it; else the file or folder that ``$MLPIPE_WORKSPACE`` names;
-    else the embedded default: a local folder (``~/.mlpipe``) and the local machine.
+    The nearest ``workspace.yml`` in ``start`` or a folder above it; else the file or folder that ``$MLPIPE_WORKSPACE``
+    names; else the embedded default: a local folder (``~/.mlpipe``) and the local machine.
 
     :param start: folder of the pipeline.
     """

@@ -1,4 +1,7 @@
-"""A step's life: resolve, fingerprint, look up, submit, watch, finish. Airflow's operators and ``mlpipe run`` both live by it."""
+"""A step's life: resolve, fingerprint, look up, submit, watch, finish.
+
+Airflow's operators and ``mlpipe run`` both live by it.
+"""
 
 from airflow_mlpipe.execution.finish import finish
 from airflow_mlpipe.execution.lifecycle import abandon, begin

@@ -1,4 +1,4 @@
-"""Values that a run brings: ``${{parent.inputs.x}}`` and the run fields, put in place as data, never as text of a program."""
+"""Values that a run brings, put in place as data and never as text of a program."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _text(value: Scalar) -> str:
 
 
 def as_text(value: Scalar) -> str:
-    """Return a value as a command line or an environment variable shows it: booleans as ``true`` and ``false``, as in YAML."""
+    """Return a value as a command line shows it; booleans are ``true`` and ``false``, as in YAML."""
     return _text(value)
 
 
@@ -71,6 +71,6 @@ def _look_up(part: object, run: RunInfo, where: str) -> Scalar:
         return value
     if isinstance(part, OutputRef):
         raise ParameterError(
-            f"{where}: the output {part.port!r} of {part.job!r} is data and must stand alone as an input, not inside a text."
+            f"{where}: the output {part.port!r} of {part.job!r} is data: it must stand alone, not inside a text."
         )
     raise ParameterError(f"{where}: {part} has no meaning here.")

@@ -1,7 +1,7 @@
 """A step's command as shell text that holds no value of the user's: values come through the environment.
 
 ``--lr ${{inputs.lr}}`` becomes ``--lr "${MLPIPE_INPUT_lr}"`` and the value goes into that variable, so a value such as
-``$(touch x)`` reaches the script as these ten characters. The quotes follow those that the author wrote around the placeholder.
+``$(touch x)`` reaches the script as these ten characters. The quotes follow those that the author wrote around it.
 """
 
 from __future__ import annotations
@@ -93,10 +93,8 @@ def render_arguments(text: str, values: Mapping[str, str], declared: Set[str], w
     :param where: named in errors.
     :raises ParameterError: if a placeholder has no value or a quote is left open.
     """
-    pieces: list[str] = []
     held: list[str] = []
-    for part in expressions.parse_command(text):
-        pieces.append(_hold(part, values, held, declared, where))
+    pieces = [_hold(part, values, held, declared, where) for part in expressions.parse_command(text)]
     try:
         words = shlex.split("".join(pieces))
     except ValueError as error:

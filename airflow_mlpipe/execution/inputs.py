@@ -109,7 +109,8 @@ class InputResolver:
             if data.optional:
                 return None
             raise DataError(
-                f"{where}: step {reference.job} left its optional output {reference.port!r} empty. Mark this input as optional too."
+                f"{where}: step {reference.job} left its optional output {reference.port!r} empty. "
+                "Mark this input as optional too."
             )
         return self._of_ref(found, data, f"{reference.job}.{reference.port}")
 
@@ -148,7 +149,8 @@ class InputResolver:
         there = {entry.path for entry in manifest.entries} if manifest else set()
         missing = [name for name in place.include if name not in there]
         raise DataError(
-            f"{where}: {len(missing)} of {len(place.include)} files are missing in {place.origin}: {', '.join(missing[:5])}."
+            f"{where}: {len(missing)} of {len(place.include)} files are missing in {place.origin}: "
+            f"{', '.join(missing[:5])}."
         )
 
     def _asset(self, match: re.Match[str], data: InputData) -> ResolvedInput | None:

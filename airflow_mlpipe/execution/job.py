@@ -48,7 +48,7 @@ def remove_scratch(workspace: Workspace, job: JobRecord) -> None:
 
 
 def output_places(workspace: Workspace, step: Step, job: JobRecord) -> dict[str, OutputPlace]:
-    """Return where each output of a step goes: straight into the attempt's own prefix if the store lies on this machine."""
+    """Return where each output goes: straight into the attempt's prefix if the store lies on this machine."""
     store = workspace.datastore()
     places = {}
     for port in step.outputs:
@@ -98,7 +98,8 @@ def _verify(workspace: Workspace, step: Step, port: str, item: ResolvedInput) ->
     now = item.current(workspace)
     if now is None or now.digest != item.content.digest:
         raise DataError(
-            f"step {step.name}, input {port}: the data at {item.origin} is not what it was when it was recorded; it was changed or damaged. "
+            f"step {step.name}, input {port}: the data at {item.origin} is not what was recorded; "
+            "it was changed or damaged. "
             "Clear the step that makes it, or run the pipeline again."
         )
 
@@ -125,9 +126,7 @@ def fetch_input(workspace: Workspace, port: str, item: ResolvedInput, job: JobRe
         shutil.rmtree(to) if to.is_dir() else to.unlink()
     to.parent.mkdir(parents=True, exist_ok=True)
     if item.datastore is None:
-        raise DataError(
-            f"input {port}: 'partitions' need data in a datastore (azureml://datastores/...), not the local path {item.path}."
-        )
+        raise DataError(f"input {port}: 'partitions' need data in a datastore, not the local path {item.path}.")
     manifest = workspace.datastore(item.datastore).download(item.path, to, item.include)
     if manifest.digest != item.content.digest:
         raise DataError(

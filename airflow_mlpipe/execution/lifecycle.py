@@ -1,7 +1,8 @@
 """The head of a step's life: return what is known, adopt what is running, reuse what is identical, else submit.
 
-The order never changes: the intent is written before the job is submitted, the job's id before anybody polls. So a crash at
-any point leaves either nothing, an intent that the next try submits under the same key, or a job that the next try adopts.
+The order never changes: the intent is written before the job is submitted, the job's id before anybody polls. So a
+crash at any point leaves either nothing, an intent that the next try submits under the same key, or a job that the next
+try adopts.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from airflow_mlpipe.compute.base import ComputeTarget, JobHandle, JobState
+from airflow_mlpipe.compute.base import ComputeTarget, JobHandle, JobState, JobStatus
 from airflow_mlpipe.content import DataRef
 from airflow_mlpipe.errors import ComputeError, StepFailedError, SubmitRejectedError
 from airflow_mlpipe.execution.choice import choose, record_reuse
-from airflow_mlpipe.execution.finish import finish_outputs
+from airflow_mlpipe.execution.finish import Ending
 from airflow_mlpipe.execution.inputs import NotYetKnownError
 from airflow_mlpipe.execution.job import build_job, remove_scratch
 from airflow_mlpipe.execution.resolve import ResolvedStep, resolve_step
@@ -51,10 +53,10 @@ def begin(workspace: Workspace, step: Step, run: RunInfo, epoch: int, say: Say =
         say(f"reuse: {choice.reason}")
         return record_reuse(workspace, step, run, choice, epoch)
     say(f"run: {choice.reason}")
-    job = _write_intent(workspace, resolved, run, epoch, choice.reason)
+    job = _write_intent(workspace, resolved, run, _Intent(epoch, choice.reason, ended))
     if step.type == "data_transfer":
         seconds = transfer(workspace, resolved, job.attempt, say)
-        return finish_outputs(workspace, step, run, job, (), seconds)
+        return Ending(workspace, step, run, job, say).succeed(JobStatus(JobState.SUCCEEDED, seconds=seconds))
     return _submit(workspace, resolved, run, job, say)
 
 
@@ -140,7 +142,14 @@ def _note_handle(workspace: Workspace, step: Step, run: RunInfo, job: JobRecord,
     return job
 
 
-def _write_intent(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, epoch: int, reason: str) -> JobRecord:
+@dataclass(frozen=True)
+class _Intent:
+    epoch: int
+    reason: str
+    cleared: bool
+
+
+def _write_intent(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, intent: _Intent) -> JobRecord:
     step = resolved.step
     earlier = workspace.runs.jobs(run.pipeline, run.run_id, step.name)
     if earlier and earlier[-1].ended is None:
@@ -150,7 +159,7 @@ def _write_intent(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, ep
     ordinal = earlier[-1].ordinal + 1 if earlier else 1
     job = JobRecord(
         ordinal=ordinal,
-        epoch=epoch,
+        epoch=intent.epoch,
         key=run_key(run.pipeline, run.run_id, step.name, ordinal),
         attempt=workspace.reuse.new_attempt(),
         target=step.compute or workspace.config.default_compute,
@@ -159,11 +168,13 @@ def _write_intent(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, ep
         parts=dict(resolved.fingerprint.parts),
         sources=resolved.sources,
         inputs=resolved.lineage,
-        reason=reason,
+        reason=intent.reason,
+        cleared=intent.cleared,
     )
     if not workspace.runs.create_job(run.pipeline, run.run_id, step.name, job):
         raise ComputeError(
-            f"Another try of step {step.name} is beginning at this very moment (job {ordinal} of run {run.run_id}). Retry the task: it adopts that job."
+            f"Another try of step {step.name} is beginning at this very moment (job {ordinal} of run {run.run_id}). "
+            "Retry the task: it adopts that job."
         )
     return job
 

@@ -1,7 +1,7 @@
 """Deciding reuse for a whole run at once.
 
-A task costs Airflow a second or two even if it does nothing, so one look at the head of the run decides every step that can be
-decided, and the reused ones are skipped in one call.
+A task costs Airflow a second or two even if it does nothing, so one look at the head of the run decides every step that
+can be decided, and the reused ones are skipped in one call.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class StepPlan:
 def plan(workspace: Workspace, steps: Sequence[Step], run: RunInfo) -> list[StepPlan]:
     """Look at every step of a run, change nothing.
 
-    A step is decided only if all steps before it, by data or by order, are reused: whatever runs before it may change what it
-    finds. Data that is missing now is no error here; it may come while the run goes on.
+    A step is decided only if all steps before it, by data or by order, are reused: whatever runs before it may change
+    what it finds. Data that is missing now is no error here; it may come while the run goes on.
 
     :param steps: all steps of the pipeline, each after those that it depends on.
     :raises ParameterError: if the run lacks a parameter or field that a step needs.
@@ -86,8 +86,8 @@ def _decide(
 def commit_plan(workspace: Workspace, run: RunInfo, plans: Sequence[StepPlan], epoch: int) -> list[str]:
     """Write the run's record and those of its reused steps.
 
-    A person who clears the plan task together with steps that have ended wants these steps to run again, so a plan of a later
-    epoch leaves every step alone that has a record in this run already.
+    A person who clears the plan task together with steps that have ended wants these steps to run again, so a plan of a
+    later epoch leaves every step alone that has a record in this run already.
 
     :param epoch: Airflow's ``ti.max_tries`` of the plan task.
     :returns: the steps that are reused, to be skipped.

@@ -13,7 +13,7 @@ from airflow_mlpipe.compute.base import JobHandle
 from airflow_mlpipe.spec.step import Scalar
 
 ReuseMode = Literal["auto", "force", "disable"]
-"""``auto``: reuse what is identical. ``force``: run, and refresh the record. ``disable``: run, and leave the records alone."""
+"""``auto``: reuse what is identical. ``force``: run, and refresh the record. ``disable``: run, leave the records alone."""
 
 Say = Callable[[str], None]
 """Takes one line of progress for a person."""
@@ -30,8 +30,8 @@ class RunInfo:
     :param pipeline: name of the pipeline, the DAG id.
     :param run_id: Airflow's run id, or the one that ``mlpipe run`` made.
     :param parameters: the pipeline's scalar inputs, typed, defaults filled in.
-    :param fields: the run fields of ``spec.expressions.RUN_FIELDS`` as text (dates in ISO 8601); ``None`` for one that this
-        run has not, such as the dates of a run that was triggered with ``logical_date: null``.
+    :param fields: the run fields of ``spec.expressions.RUN_FIELDS`` as text (dates in ISO 8601); ``None`` for one that
+        this run has not, such as the dates of a run that was triggered with ``logical_date: null``.
     :param base: folder that relative paths (code, local inputs, environment files) start from.
     :param reuse: reuse mode of the whole run.
     :param step_reuse: reuse modes of single steps; they win.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from pathlib import Path
@@ -21,11 +20,11 @@ from airflow_mlpipe.workspace import Workspace
 def transfer(workspace: Workspace, resolved: ResolvedStep, job: JobRecord, say: Say) -> float:
     """Copy the inputs of a ``data_transfer`` step to its outputs.
 
-    With one output all inputs are merged into it, in the order in which they are declared; with several, each input goes to the
-    output of the same name (Azure ML: ``task: copy_data``, ``data_copy_mode``).
+    With one output all inputs are merged into it, in the order in which they are declared; with several, each input goes
+    to the output of the same name (Azure ML: ``task: copy_data``, ``data_copy_mode``).
 
     :returns: seconds it took.
-    :raises DataError: if an input changed while it was copied, or two inputs hold the same file under ``fail_if_conflict``.
+    :raises DataError: if an input changed while it was copied, or two hold the same file under ``fail_if_conflict``.
     """
     started = time.monotonic()
     places = output_places(workspace, resolved.step, job)
@@ -33,9 +32,8 @@ def transfer(workspace: Workspace, resolved: ResolvedStep, job: JobRecord, say: 
         place = places[port]
         for source_port, item in sources:
             _copy(workspace, resolved, place, source_port, item)
-            say(
-                f"copied {source_port}: {item.content.files} files, {format_bytes([item.content.size])} from {item.origin}"
-            )
+            amount = f"{item.content.files} files, {format_bytes([item.content.size])}"
+            say(f"copied {source_port}: {amount} from {item.origin}")
     return time.monotonic() - started
 
 
@@ -47,8 +45,8 @@ def _pairs(resolved: ResolvedStep, places: dict[str, OutputPlace]) -> dict[str, 
     if unmatched:
         raise SpecError(
             (
-                f"step {resolved.step.name}: a data transfer with several outputs copies each input to the output of the same name; "
-                f"without a partner: {', '.join(unmatched)}.",
+                f"step {resolved.step.name}: a data transfer with several outputs copies each input to the output "
+                f"of the same name; without a partner: {', '.join(unmatched)}.",
             )
         )
     return {port: [(port, item)] for port, item in items}
@@ -97,10 +95,11 @@ def _merge(source: Path, into: Path, port: str, refuse: bool) -> None:
     conflicts = [str(name) for name in files if (into / name).exists()]
     if refuse and conflicts:
         raise DataError(
-            f"input {port}: {len(conflicts)} files are there already ({', '.join(conflicts[:3])}) and data_copy_mode is fail_if_conflict. "
+            f"input {port}: {len(conflicts)} files are there already ({', '.join(conflicts[:3])}) and "
+            "data_copy_mode is fail_if_conflict. "
             "Use merge_with_overwrite to let the later input win."
         )
     for name in files:
         (into / name).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(source / name, into / name)
+        (source / name).replace(into / name)
     shutil.rmtree(source)

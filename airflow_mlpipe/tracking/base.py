@@ -39,8 +39,8 @@ class StepRecord(Record):
 
     :param decision: reused, ran or failed.
     :param reason: why, in words a person understands.
-    :param epoch: Airflow's ``max_tries`` when the step ended, ``None`` when the plan task decided. A step that has a final
-        record of another epoch was cleared by a person and runs again.
+    :param epoch: Airflow's ``max_tries`` when the step ended, ``None`` when the plan task decided. A step that has a
+        final record of another epoch was cleared by a person and runs again.
     :param key: reuse key.
     :param origin: ``pipeline`` and ``run_id`` of the run whose outputs are reused, ``None`` if the step ran here.
     :param outputs: port name to data.
@@ -98,6 +98,7 @@ class JobRecord(Record):
     :param sources: where the inputs lie and what they held, to see whether one changed while the step ran.
     :param inputs: lineage, port to ``name:version`` or address.
     :param reason: why the step ran.
+    :param cleared: a person cleared the step, so its result replaces the reuse record.
     :param log: where a person finds the full log.
     """
 
@@ -114,4 +115,5 @@ class JobRecord(Record):
     sources: list[InputSource] = Field(default_factory=list)
     inputs: dict[str, str] = Field(default_factory=dict)
     reason: str = ""
+    cleared: bool = False
     log: str = ""
