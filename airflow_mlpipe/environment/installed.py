@@ -78,5 +78,5 @@ def _packages(folder: str) -> Iterator[tuple[str, str]]:
             stem.rpartition("-") if ending == ".dist-info" else stem.partition("-py3")[0].rpartition("-")
         )
         if not project:  # old tools leave the version out of the name
-            project, version = stem, PathDistribution(Path(folder, name)).metadata.get("Version", "")
+            project, version = stem, PathDistribution(Path(folder, name)).version
         yield canonicalize_name(project), version
