@@ -1,1 +1,1 @@
-
+"""Compute targets: where and how jobs run."""

@@ -33,10 +33,12 @@ class JobState(str, Enum):
 class JobSpec:
     """Everything a target must know to run a step.
 
-    :param command: shell text. It holds no user value: values come in through ``variables`` and are named ``"${NAME}"``.
+    :param command: shell text. It holds no user value: values come in through ``variables`` and are named
+        ``"${NAME}"``.
     :param variables: the environment variables of the job, on top of the target's own short allow-list.
     :param code: the source folder to run in; ``None`` for an empty working folder.
-    :param files: further small files of ours to lay beside the job, name to text; the job finds them in ``$MLPIPE_JOB_DIR``.
+    :param files: further small files of ours to lay beside the job, name to text; the job finds them in
+        ``$MLPIPE_JOB_DIR``.
     :param environment: the software of the step, ``None`` for the target's default interpreter.
     :param folders: absolute paths of folders to create before the command starts (outputs).
     :param timeout: seconds after which the job is ended and counts as failed; ``None`` for no limit.
@@ -141,7 +143,8 @@ class ComputeTarget(Protocol):
     @abstractmethod
     async def cancel(self, handle: JobHandle, grace: float = 10.0) -> None:
         """Ask for the end of the job and of all its processes; TERM first, KILL after ``grace`` seconds. Idempotent;
-        silent for jobs that ended or are unknown. :meth:`status` confirms."""
+        silent for jobs that ended or are unknown. :meth:`status` confirms.
+        """
 
     @abstractmethod
     async def forget(self, handle: JobHandle) -> None:

@@ -1,0 +1,64 @@
+"""Jobs that live and die with this process: for trials and tests that want a real job without a place to keep it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from airflow_mlpipe.compute import launcher
+from airflow_mlpipe.compute.base import JobSpec
+from airflow_mlpipe.compute.job_folder import ExitRecord, JobFolder
+from airflow_mlpipe.compute.local import LocalTarget, check_keys
+
+
+class InlineTarget(LocalTarget):
+    """Runs jobs exactly as :class:`LocalTarget` does, in a temporary folder that goes with the object.
+
+    Jobs that still run when the object or this process ends are ended. Other processes do not know its jobs.
+
+    :ivar submissions: key and spec of each job that was started, in order; attaching adds nothing.
+    """
+
+    def __init__(self, name: str) -> None:
+        root = Path(tempfile.mkdtemp(prefix="mlpipe-inline-"))
+        super().__init__(name, root)
+        self.submissions: list[tuple[str, JobSpec]] = []
+        self._jobs: dict[str, JobFolder] = {}
+        self._close = weakref.finalize(self, _end_all, self.workdir, self._jobs, os.getpid())
+
+    @classmethod
+    def from_config(cls, name: str, config: Mapping[str, Any], folder: Path) -> InlineTarget:  # noqa: ARG003 - contract
+        """Build it from ``{"type": "inline"}``.
+
+        :raises ConfigError: if there is any other key.
+        """
+        check_keys(name, config, {"type"})
+        return cls(name)
+
+    def _staged(self, job: JobFolder, spec: JobSpec) -> None:
+        self._jobs[job.key] = job
+        self.submissions.append((job.key, spec))
+
+    def _launcher_options(self) -> list[str]:
+        own = launcher.process(os.getpid())
+        return ["--watch", str(os.getpid()), own.start] if own else []
+
+    def _job(self, key: str) -> JobFolder | None:
+        return self._jobs.get(key)
+
+
+def _end_all(root: Path, jobs: dict[str, JobFolder], owner: int) -> None:
+    """End what runs and remove the folder; a fork of the owner leaves both alone."""
+    if os.getpid() != owner:
+        return
+    for job in jobs.values():
+        with suppress(OSError):
+            if not isinstance(job.settle(), ExitRecord):
+                job.force_end()
+    shutil.rmtree(root, ignore_errors=True)
