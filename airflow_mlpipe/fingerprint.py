@@ -1,7 +1,7 @@
 """The fingerprint: the identity of a step, in named parts, so that a difference can be told in words.
 
-Encoding values without marking where one ends lets two different steps have one key; systems that do so return the wrong
-outputs. Here every value carries its type and its length.
+Encoding values without marking where one ends lets two different steps have one key; systems that do so return the
+wrong outputs. Here every value carries its type and its length.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ SCHEMA_VERSION = 1
 """Raise it whenever equal parts no longer mean an equal step; earlier records are then misses."""
 
 _DOMAIN = b"mlpipe-key/1"
-_ORDER = ("step", "code", "environment", "inputs", "parameters", "outputs", "reuse_version", "schema")
+_ORDER = ("step", "code", "environment", "inputs", "parameters", "variables", "outputs", "reuse_version", "schema")
 
 
 def canonical(value: Any) -> bytes:
     """Return bytes that two values share only if they are the same value of the same type.
 
     ``1``, ``1.0``, ``True`` and ``"1"`` differ, so do a list and a tuple, ``0.0`` and ``-0.0``, and a time with and
-    without a zone. The order of a mapping's keys does not count. Text is not normalised; lone surrogates (file names that
-    are not UTF-8) are kept.
+    without a zone. The order of a mapping's keys does not count. Text is not normalised; lone surrogates (file names
+    that are not UTF-8) are kept.
 
     :param value: ``None``, bool, int, float, str, bytes, list, tuple, dict with text keys, date or datetime.
     :raises TypeError: for any other type.
@@ -105,7 +105,7 @@ class Difference:
     """One thing in which two fingerprints differ.
 
     :param part: name of the part.
-    :param name: what in it: a parameter, a file, a port; deeper levels are joined by dots. Empty if the part is one value.
+    :param name: what in it: a parameter, a file, a port; deeper levels joined by dots; empty if it is one value.
     :param old, new: plain values, ``None`` where there is nothing.
     """
 
@@ -116,7 +116,7 @@ class Difference:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
-    """Return everything in which two fingerprints differ, in the order in which people ask: step, code, environment, ...
+    """Return all in which two fingerprints differ, in the order in which people ask: step, code, environment, ...
 
     Parts that went through JSON compare equal to those that did not.
 

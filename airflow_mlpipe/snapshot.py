@@ -1,7 +1,7 @@
 """The snapshot: the source folder of a step as it was when it was looked at.
 
-A step whose source differs is another step. Azure ML takes the whole source folder, not single functions, and so do we: a
-changed helper module and a new file that shadows another one are seen.
+A step whose source differs is another step. Azure ML takes the whole source folder, not single functions, and so do
+we: a changed helper module and a new file that shadows another one are seen.
 """
 
 from __future__ import annotations
@@ -132,10 +132,10 @@ class Snapshot:
 def take_snapshot(folder: Path, additional_includes: Sequence[str] = (), base: Path | None = None) -> Snapshot:
     """Look at a source folder and what is laid beside it.
 
-    Left out: ``.git``, ``.mlpipe``, ``__pycache__``, ``*.pyc``, ``.ipynb_checkpoints``, and what ``.amlignore`` names, or
-    ``.gitignore`` if there is no ``.amlignore`` (Azure ML's rule; git's patterns). Only the ignore file at the top of the
-    folder is read, and it is left out itself. Folders without files do not count, nor do times, owners and mode bits other
-    than the owner's executable bit. Line endings count as they are.
+    Left out: ``.git``, ``.mlpipe``, ``__pycache__``, ``*.pyc``, ``.ipynb_checkpoints``, and what ``.amlignore`` names,
+    or ``.gitignore`` if there is no ``.amlignore`` (Azure ML's rule; git's patterns). Only the ignore file at the top
+    of the folder is read, and it is left out itself. Folders without files do not count, nor do times, owners and mode
+    bits other than the owner's executable bit. Line endings count as they are.
 
     :param folder: the source folder (Azure ML's ``code``).
     :param additional_includes: files and folders to lay at the top of the source under their own name (Azure ML's
@@ -156,8 +156,8 @@ def take_snapshot(folder: Path, additional_includes: Sequence[str] = (), base: P
         source = Path(os.path.abspath(start / include))  # noqa: PTH100 - resolve() would take a link's name away
         if source.name in taken:
             raise DataError(
-                f"additional_includes: {include!r} would be laid at {source.name!r} in the source, where {taken[source.name]} has put "
-                "something already. Rename one of them."
+                f"additional_includes: {include!r} would be laid at {source.name!r} in the source, where "
+                f"{taken[source.name]} has put something already. Rename one of them."
             )
         taken[source.name] = source
         found.update(_included(source, include, folder))
@@ -244,7 +244,7 @@ def _found(entry: os.DirEntry[str], path: str, top: str) -> _Found:
 
 
 def _check_link(path: str, top: str) -> None:
-    """Refuse a link that leaves the folder: as it is written (a copy lies elsewhere), or as the file system follows it."""
+    """Refuse a link that leaves the folder, as it is written (a copy lies elsewhere) or as it is followed."""
     full = f"{top}/{path}"
     target = os.readlink(full)  # noqa: PTH115
     written = os.path.normpath(os.path.join(os.path.dirname(path), target))  # noqa: PTH118, PTH120
@@ -256,8 +256,8 @@ def _check_link(path: str, top: str) -> None:
         or not (real + "/").startswith(top.rstrip("/") + "/")
     ):
         raise DataError(
-            f"The link {path!r} in the source {top} leads out of it, to {target!r}. Name what it points to in additional_includes, "
-            "or make it a relative link inside the folder."
+            f"The link {path!r} in the source {top} leads out of it, to {target!r}. Name what it points to in "
+            "additional_includes, or make it a relative link inside the folder."
         )
 
 
@@ -288,8 +288,9 @@ def _check_size(found: dict[str, _Found], folder: Path) -> None:
 
 def _too_large(what: str, folder: Path) -> DataError:
     return DataError(
-        f"The source folder {str(folder)!r} holds {what}; at most {MAX_FILES:,} files and {MAX_BYTES // 1024**2} MB are allowed, "
-        f"as in Azure ML. Name data, results and virtual environments in {folder / '.amlignore'}, one pattern a line as in .gitignore."
+        f"The source folder {str(folder)!r} holds {what}; at most {MAX_FILES:,} files and "
+        f"{MAX_BYTES // 1024**2} MB are allowed (the size is Azure ML's own limit). Name data, results and virtual "
+        f"environments in {folder / '.amlignore'}, one pattern a line as in .gitignore."
     )
 
 

@@ -132,7 +132,7 @@ class DataRef:
 
     :param datastore: name of the datastore.
     :param path: POSIX path within the datastore, no leading slash.
-    :param type: Azure ML data type (``uri_folder``, ``uri_file``, ``mltable``, ``mlflow_model``, ``custom_model``, ...).
+    :param type: Azure ML data type (``uri_folder``, ``uri_file``, ``mltable``, ``mlflow_model``, ...).
     :param content: digest, number of files, bytes.
     """
 

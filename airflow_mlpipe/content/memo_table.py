@@ -117,7 +117,7 @@ class MemoTable:
         return database
 
     def _replace_if_damaged(self, error: Exception) -> None:
-        """Remove a database that SQLite cannot read. Locked, full and read-only ones have an error class of their own."""
+        """Remove a database that SQLite cannot read. Locked, full and read-only ones raise a subclass."""
         if type(error) is not sqlite3.DatabaseError:
             return
         with suppress(OSError), Path(f"{self._path}.repair").open("wb") as guard:
@@ -149,6 +149,6 @@ def _make_room(database: sqlite3.Connection) -> None:
     trees, files = database.execute("SELECT count(*), total(files) FROM tree_v1").fetchone()
     if trees <= _MOST_TREES and files <= _MOST_FILES:
         return
-    oldest = "SELECT id FROM tree_v1 ORDER BY written LIMIT max(1, (SELECT count(*) FROM tree_v1) / 2)"
-    database.execute(f"DELETE FROM tree_v1 WHERE id IN ({oldest})")
+    oldest = "DELETE FROM tree_v1 WHERE id IN (SELECT id FROM tree_v1 ORDER BY written LIMIT ?)"
+    database.execute(oldest, (trees // 2 + 1,))
     database.execute("DELETE FROM file_v1 WHERE root NOT IN (SELECT root FROM tree_v1)")

@@ -159,7 +159,8 @@ class _Walker:
             status = os.stat(full)  # noqa: PTH116
         except OSError as error:
             raise DataError(
-                f"The link {path!r} in {root!r} leads to nothing that can be read ({error.strerror}). Remove it or set it right."
+                f"The link {path!r} in {root!r} leads to nothing that can be read "
+                f"({error.strerror}). Remove it or set it right."
             ) from error
         if S_ISREG(status.st_mode):
             self._tree.files.append(FileStat.of(path, status))
@@ -179,7 +180,8 @@ def _within(root: str, path: str) -> bool:
 def _refuse_leaving(root: str, path: str, real: str) -> None:
     if not _within(root, real):
         raise DataError(
-            f"The link {path!r} in {root!r} leads out of it, to {real!r}. Copy the file to this place, or name its own folder as the input."
+            f"The link {path!r} in {root!r} leads out of it, to {real!r}. "
+            "Copy the file to this place, or name its own folder as the input."
         )
 
 
@@ -191,5 +193,6 @@ def _odd(path: str) -> DataError:
 
 def _unlisted(path: str, error: OSError) -> DataError:
     return DataError(
-        f"{path!r} cannot be looked at: {error.strerror}. Check that this user may read it and that nobody is deleting it."
+        f"{path!r} cannot be looked at: {error.strerror}. "
+        "Check that this user may read it and that nobody is deleting it."
     )

@@ -1,4 +1,4 @@
-"""The software of a step: what its author asked for, what counts of it, and what is installed when nothing was asked for."""
+"""The software of a step: what its author asked for, what counts of it, what there is if nothing was asked for."""
 
 from airflow_mlpipe.environment.definition import EnvironmentDefinition
 from airflow_mlpipe.environment.installed import installed_packages

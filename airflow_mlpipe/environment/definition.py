@@ -14,7 +14,7 @@ from airflow_mlpipe.errors import ConfigError
 class EnvironmentDefinition:
     """The software of a step, with nothing left to read from other files.
 
-    :param python: version or range as uv understands it: ``3.11``, ``3.11.7``, ``>=3.10,<3.13``; ``None``: of the image.
+    :param python: version or range as uv understands it (``3.11``, ``>=3.10,<3.13``); ``None``: the image's own.
     :param pip: requirement lines, without comments, blanks and references to other files.
     :param conda: conda package specs other than ``python`` and ``pip``.
     :param image: container image.
@@ -42,7 +42,7 @@ class EnvironmentDefinition:
         return {name: value for name, value in parts.items() if value}
 
     def files(self) -> dict[str, str]:
-        """Return the files to hand to an installer, name to text: ``requirements.txt``, which names ``constraints.txt``."""
+        """Return the files for an installer, name to text: ``requirements.txt``, which names ``constraints.txt``."""
         lines = [*self.pip, *(["-c constraints.txt"] if self.constraints else [])]
         texts = {"requirements.txt": "".join(f"{line}\n" for line in lines)}
         if self.constraints:
@@ -60,12 +60,33 @@ class EnvironmentDefinition:
 
         :raises ConfigError: if it is not what :meth:`to_json` gives.
         """
-        try:
-            return cls(
-                **{key: tuple(map(str, item)) if isinstance(item, list) else item for key, item in value.items()}
+        known = {item.name for item in fields(cls)}
+        if not isinstance(value, Mapping) or not set(value) <= known:
+            raise ConfigError(
+                f"No definition of an environment: {value!r:.200}. Its keys are {', '.join(sorted(known))}."
             )
-        except TypeError as error:
-            raise ConfigError(f"This is not the definition of an environment: {error}.") from error
+        return cls(
+            python=_text(value.get("python")),
+            pip=_lines(value.get("pip")),
+            conda=_lines(value.get("conda")),
+            image=_text(value.get("image")),
+            constraints=_lines(value.get("constraints")),
+            channels=_lines(value.get("channels")),
+        )
+
+
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise ConfigError(f"No definition of an environment: {value!r:.200} stands where text is expected.")
+
+
+def _lines(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    raise ConfigError(f"No definition of an environment: {value!r:.200} stands where a list of text is expected.")
 
 
 def _by_package(lines: Iterable[str]) -> dict[str, str | list[str]]:

@@ -9,11 +9,9 @@ import site
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PathDistribution
 from pathlib import Path
 
-from packaging.utils import canonicalize_name
-
+from airflow_mlpipe.environment.requirements import normalised
 from airflow_mlpipe.errors import ConfigError
 
 _ASK = """
@@ -25,7 +23,7 @@ _PATIENCE = 60.0
 
 
 def installed_packages(python: str | None = None) -> dict[str, str]:
-    """Return what is installed beside an interpreter: normalised package name to version, sorted, and ``python`` itself.
+    """Return what is installed beside an interpreter: normalised name to version, sorted, and ``python`` itself.
 
     The names of the ``.dist-info`` folders are read, not what is in them: the packaging standard fixes
     ``<name>-<version>.dist-info``, and installers rename the folder with every version. Asked once per process.
@@ -54,9 +52,9 @@ def _own_places() -> tuple[str, list[str]]:
 def _ask(python: str) -> tuple[str, Sequence[str]]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     try:
-        answer = subprocess.run(
+        answer = subprocess.run(  # noqa: S603 - the workspace's own interpreter, no shell
             [python, "-c", _ASK], capture_output=True, check=True, timeout=_PATIENCE, cwd="/", env=environment
-        )  # noqa: S603 - the workspace's own interpreter, no shell
+        )
         version, folders = json.loads(answer.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise ConfigError(
@@ -67,7 +65,7 @@ def _ask(python: str) -> tuple[str, Sequence[str]]:
 
 def _packages(folder: str) -> Iterator[tuple[str, str]]:
     try:
-        names = sorted(os.listdir(folder))
+        names = sorted(path.name for path in Path(folder).iterdir())
     except OSError:  # a folder of the path that does not exist holds nothing
         return
     for name in names:
@@ -78,5 +76,11 @@ def _packages(folder: str) -> Iterator[tuple[str, str]]:
             stem.rpartition("-") if ending == ".dist-info" else stem.partition("-py3")[0].rpartition("-")
         )
         if not project:  # old tools leave the version out of the name
-            project, version = stem, PathDistribution(Path(folder, name)).version
-        yield canonicalize_name(project), version
+            project, version = stem, _version_inside(Path(folder, name))
+        yield normalised(project), version
+
+
+def _version_inside(place: Path) -> str:
+    from importlib.metadata import PathDistribution  # noqa: PLC0415 - heavy, hardly any package needs it
+
+    return str(PathDistribution(place).metadata["Version"])

@@ -25,7 +25,7 @@ _PYTHON_RANGE = re.compile(r"(?:[<>!~]=?|==)\s*\d[\w.]*(?:\s*,\s*(?:[<>!~]=?|==)
 def load_environment(value: Mapping[str, Any], base: Path) -> EnvironmentDefinition:
     """Read the definition of an environment, in the forms of Azure ML CLI v2.
 
-    ``{"conda_file": path or mapping, "image"?}``, ``{"pip_requirements": path or list of lines, "python"?, "image"?}`` or
+    ``{"conda_file": path or mapping, "image"?}``, ``{"pip_requirements": path or list, "python"?, "image"?}`` or
     ``{"image": ...}``. ``-r`` and ``-c`` lines are read in. Without an image and without a Python version the minor
     version of the running interpreter is written in, so that it counts.
 
@@ -58,7 +58,7 @@ def _check_keys(value: Mapping[str, Any]) -> None:
         raise ConfigError(f"environment: unknown key {', '.join(map(repr, unknown))}. Write {_FORMS}.")
     if "conda_file" in value and not {"pip_requirements", "python"}.isdisjoint(value):
         raise ConfigError(
-            "environment: conda_file stands beside pip_requirements or python. Put them into the conda file's dependencies."
+            "environment: conda_file stands beside pip_requirements or python. Put them into the conda file."
         )
     if {"conda_file", "pip_requirements", "image"}.isdisjoint(value):
         raise ConfigError(f"environment: nothing to install is named. Write {_FORMS}.")
@@ -72,7 +72,7 @@ def _pip(value: object, base: Path) -> RequirementLines:
     if isinstance(value, str) and value.strip():
         return RequirementLines.of_file(base / value, base)
     raise ConfigError(
-        f"environment: pip_requirements is {value!r}; write the path of a requirements file, or a list of requirement lines."
+        f"environment: pip_requirements is {value!r}; write the path of a requirements file, or a list of lines."
     )
 
 
@@ -142,7 +142,8 @@ def _python_version(version: str) -> str | None:
     if _PYTHON_RANGE.fullmatch(version.strip()):
         return "".join(version.split())
     raise ConfigError(
-        f"environment: the Python version {version.strip()!r} is not understood. Write python=3.11 or python>=3.10,<3.13."
+        f"environment: the Python version {version.strip()!r} is not understood. "
+        "Write python=3.11 or python>=3.10,<3.13."
     )
 
 

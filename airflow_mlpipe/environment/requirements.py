@@ -7,9 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
-
 from airflow_mlpipe.errors import ConfigError, DataError
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
@@ -24,7 +21,12 @@ _CREDENTIALS = re.compile(r"://[^/\s]*@")
 def package_name(line: str) -> str:
     """Return the normalised name of the package that a requirement line or conda spec asks for."""
     match = _NAME.match(line.rpartition("::")[2])
-    return canonicalize_name(match.group()) if match else line
+    return normalised(match.group()) if match else line
+
+
+def normalised(name: str) -> str:
+    """Return the one spelling of a package name that the packaging standard (PEP 503) gives it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 @dataclass
@@ -114,11 +116,13 @@ def _check(line: str, shown: str) -> None:
     option = re.split(r"[\s=]", line, maxsplit=1)[0]
     if option in _INDEX_OPTIONS:
         raise ConfigError(
-            f"{shown}: {option} does not belong here: where packages come from is set on the machine (pip.conf, uv.toml, UV_INDEX_URL). Remove the line."
+            f"{shown}: {option} does not belong here: where packages come from is set on the machine "
+            "(pip.conf, uv.toml, UV_INDEX_URL). Remove the line."
         )
     if option in ("-e", "--editable") or _LOCAL.match(line):
         raise ConfigError(
-            f"{shown}: {line!r} names local files, whose changes nobody would see. Put the package into the step's code, or name a published version."
+            f"{shown}: {line!r} names local files, whose changes nobody would see. "
+            "Put the package into the step's code, or name a published version."
         )
     if "$" in line:
         raise ConfigError(
@@ -126,13 +130,16 @@ def _check(line: str, shown: str) -> None:
         )
     if _CREDENTIALS.search(line):
         raise ConfigError(
-            f"{shown}: a requirement holds a user name or password in its address. Set it on the machine (.netrc, pip.conf, uv.toml)."
+            f"{shown}: a requirement holds a user name or password in its address. "
+            "Set it on the machine (.netrc, pip.conf, uv.toml)."
         )
-    requirement = _HASHES.sub("", line)
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - heavy, most starts need none
+
     try:
-        Requirement(requirement)
+        Requirement(_HASHES.sub("", line))
     except InvalidRequirement as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"{shown}: {line!r} is not a requirement ({reason}). Write name==version or name @ https://...; options other than -r, -c and --hash are not supported."
+            f"{shown}: {line!r} is not a requirement ({reason}). Write name==version or name @ https://...; "
+            "of pip's options -r, -c and --hash are supported."
         ) from error
