@@ -18,7 +18,8 @@ class Datastore(RecordStorage, Protocol):
     """A named place for data (Azure ML's word), addressed by relative POSIX paths inside its root.
 
     Data paths obey the same rules as record keys: whatever would leave the root is refused with
-    :class:`~airflow_mlpipe.errors.DataError` before anything is touched. Symbolic links that leave the root are refused.
+    :class:`~airflow_mlpipe.errors.DataError` before anything is touched. A slash at the end is allowed, and ``""`` is
+    the root, which can be read but not written or removed. Symbolic links that leave the root are refused.
 
     :ivar name: the name under which the workspace knows it.
     """
@@ -43,7 +44,9 @@ class Datastore(RecordStorage, Protocol):
         """Return the full manifest of a file or folder, ``None`` if nothing is there."""
 
     @abstractmethod
-    def download(self, path: str, to: Path, include: Sequence[str] | None = None, progress: Progress | None = None) -> Manifest:
+    def download(
+        self, path: str, to: Path, include: Sequence[str] | None = None, progress: Progress | None = None
+    ) -> Manifest:
         """Copy a file or folder to a local path that does not exist yet, and return the manifest of what was written.
 
         :raises DataError: if nothing is there, or it changed while it was read. Nothing is left at ``to`` then.
