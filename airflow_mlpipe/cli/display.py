@@ -28,7 +28,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     :param rows: cells as plain text; nothing in them is markup.
     """
     cells = [tuple(row) for row in rows]
-    kept = [index for index in range(len(columns)) if index < 2 or any(row[index] for row in cells)]  # noqa: PLR2004
+    kept = [index for index in range(len(columns)) if index < 2 or any(row[index] for row in cells)]
     table = Table(
         *(columns[index] for index in kept), box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0)
     )

@@ -48,7 +48,8 @@ def _run_id(workspace: Workspace, pipeline: str, asked: str) -> str:
     if not runs:
         known = workspace.runs.pipelines()
         raise ParameterError(
-            f"Workspace {workspace.name!r} has no runs of {pipeline!r}. It has runs of: {', '.join(known) or 'nothing'}."
+            f"Workspace {workspace.name!r} has no runs of {pipeline!r}. "
+            f"It has runs of: {', '.join(known) or 'nothing'}."
         )
     if asked == "latest":
         return runs[-1].run_id

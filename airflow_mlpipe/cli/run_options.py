@@ -1,4 +1,4 @@
-"""What ``mlpipe run`` and ``mlpipe plan`` have in common: which pipeline, which workspace, which parameters, which date."""
+"""What ``mlpipe run`` and ``mlpipe plan`` have in common: which pipeline, workspace, parameters and date."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--date",
         metavar="START[/END]",
-        help="data interval of the run, such as 2013-03-01 or 2013-03-01/2013-04-01; default: the schedule's start_date, else today",
+        help="data interval of the run, such as 2013-03-01 or 2013-03-01/2013-04-01; "
+        "default: the schedule's start_date, else today",
     )
     parser.add_argument(
         "--workspace", type=Path, metavar="FILE", help="workspace.yml to use instead of the nearest one"
@@ -40,7 +41,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--reuse",
         choices=("auto", "force", "disable"),
         default="auto",
-        help="auto: reuse what is identical; force: run everything, refresh the records; disable: run, leave the records",
+        help="auto: reuse what is identical; force: run everything, refresh the records; "
+        "disable: run everything, leave the records",
     )
     parser.add_argument(
         "--reuse-step", action="append", default=[], metavar="STEP=MODE", help="reuse mode of one step; may be repeated"
