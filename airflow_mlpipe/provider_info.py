@@ -34,7 +34,7 @@ _CONNECTION = {
         },
         "workspace_file": {
             "label": "Workspace file",
-            "description": "Instead of the text above: path of a workspace.yml that every worker and triggerer can read.",
+            "description": "Instead of the text above: path of a workspace.yml that all workers and triggerers can read.",
             "schema": {"type": ["string", "null"]},
         },
     },
@@ -63,4 +63,18 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "connection-types": [_CONNECTION],
+        "config": {
+            "mlpipe": {
+                "description": "Settings of the MLPipe provider.",
+                "options": {
+                    "default_deferrable": {
+                        "description": "Whether step operators give their worker slot back while a long job runs.",
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": None,
+                        "default": "True",
+                    }
+                },
+            }
+        },
     }

@@ -1,1 +1,1 @@
-
+"""From Airflow connections to workspaces."""

@@ -1,1 +1,19 @@
+"""Airflow operators: the steps of a pipeline, and the plan before them."""
 
+from airflow_mlpipe.operators.command import CommandOperator
+from airflow_mlpipe.operators.data_transfer import DataTransferOperator
+from airflow_mlpipe.operators.parallel_run import ParallelRunOperator
+from airflow_mlpipe.operators.plan import PlanOperator
+from airflow_mlpipe.operators.python_script import PythonScriptOperator
+from airflow_mlpipe.operators.score import ScoreOperator
+from airflow_mlpipe.operators.train import TrainOperator
+
+__all__ = [
+    "CommandOperator",
+    "DataTransferOperator",
+    "ParallelRunOperator",
+    "PlanOperator",
+    "PythonScriptOperator",
+    "ScoreOperator",
+    "TrainOperator",
+]

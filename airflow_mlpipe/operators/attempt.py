@@ -1,0 +1,146 @@
+"""One try of a step in a worker: begin, follow, and end or hand over to a trigger."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlpipe.compute.base import JobState, JobStatus
+from airflow_mlpipe.errors import ComputeError, StepFailedError
+from airflow_mlpipe.execution.finish import finish
+from airflow_mlpipe.execution.lifecycle import abandon, begin
+from airflow_mlpipe.execution.run_info import RunInfo, Ticket
+from airflow_mlpipe.execution.watch import Polling, watch
+from airflow_mlpipe.hooks.mlpipe import MLPipeHook
+from airflow_mlpipe.operators.context import refuse_mapped, run_info
+from airflow_mlpipe.spec.step import Step
+from airflow_mlpipe.tracking.base import StepRecord
+from airflow_mlpipe.triggers.job import JobTrigger, status_from_event
+from airflow_mlpipe.workspace import Workspace
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_mlpipe.operators.base import JobOperator
+
+LONGEST = 30 * 86400.0
+"""Seconds after which a job that has no timeout at all is ended: nothing is polled for ever."""
+_KILL_TIME = 4.0
+
+
+class Attempt:
+    """One try of one step. It remembers its job, so that a kill ends this job and no other.
+
+    :param operator: the task.
+    :param workspace: the workspace of its connection.
+    :param step: the step.
+    :param run: the run.
+    :param epoch: Airflow's ``ti.max_tries``: constant over retries, larger after a clear.
+    """
+
+    def __init__(self, operator: JobOperator, workspace: Workspace, step: Step, run: RunInfo, epoch: int) -> None:
+        self._operator = operator
+        self._workspace = workspace
+        self._step = step
+        self._run = run
+        self._epoch = epoch
+        self._ticket: Ticket | None = None
+        self._killed = False
+
+    @classmethod
+    def open(cls, operator: JobOperator, context: Context) -> Attempt:
+        """Open the workspace and find out which run this is.
+
+        :raises MLPipeError: if the workspace or the run's parameters are wrong.
+        """
+        refuse_mapped(context)
+        workspace = MLPipeHook(operator.mlpipe_conn_id, operator.folder).get_workspace()
+        run = run_info(context, operator.folder)
+        return cls(operator, workspace, operator.step, run, context["ti"].max_tries)
+
+    def run(self) -> dict[str, str] | JobTrigger:
+        """Reuse or run the step.
+
+        :returns: the addresses of its outputs; or a trigger to wait with, when it takes long.
+        :raises MLPipeError: any fault, in words for the user.
+        """
+        say = self._operator.log.info
+        begun = begin(self._workspace, self._step, self._run, self._epoch, say)
+        if isinstance(begun, StepRecord):
+            return _addresses(begun)
+        self._ticket = begun
+        if self._killed:
+            self._abandon()
+        deadline = self._deadline(begun)
+        polling = Polling(
+            self._operator.poll_interval, deadline, self._operator.defer_after if self._operator.deferrable else None
+        )
+        target = self._workspace.compute(begun.handle.target)
+        status, cursor = asyncio.run(watch(target, begun.handle, polling, on_log=self._log_line))
+        if status is not None:
+            return self._finish(status)
+        return JobTrigger(
+            mlpipe_conn_id=self._operator.mlpipe_conn_id,
+            folder=str(self._operator.folder),
+            job={"pipeline": self._run.pipeline, "run_id": self._run.run_id, "step": self._step.name},
+            ticket=begun.to_json(),
+            polling={"interval": self._operator.poll_interval, "deadline": deadline},
+            cursor=cursor,
+        )
+
+    def resume(self, ticket: Mapping[str, Any], event: Mapping[str, Any]) -> dict[str, str]:
+        """End the step after a deferral.
+
+        :raises MLPipeError: any fault, in words for the user.
+        """
+        if "error" in event:
+            raise ComputeError(
+                f"Step {self._step.name}: its job cannot be followed: {event['error']} A retry takes the job up again."
+            )
+        self._ticket = Ticket.from_json(ticket)
+        status = status_from_event(event)
+        return self._finish(self._with_metrics(status) if status.state is JobState.SUCCEEDED else status)
+
+    def _with_metrics(self, status: JobStatus) -> JobStatus:
+        if self._ticket is None:
+            return status
+        handle = self._ticket.handle
+        [known] = asyncio.run(self._workspace.compute(handle.target).status([handle]))
+        return known if known.state is JobState.SUCCEEDED else status
+
+    def kill(self) -> None:
+        """End this try's job. Called from a signal handler while the event loop of this thread may be running."""
+        self._killed = True
+        if self._ticket is not None:
+            killer = threading.Thread(target=self._abandon, daemon=True)
+            killer.start()
+            killer.join(_KILL_TIME)
+
+    def _abandon(self) -> None:
+        if self._ticket is not None:
+            abandon(self._workspace, self._step, self._run, self._ticket)
+
+    def _finish(self, status: JobStatus) -> dict[str, str]:
+        if self._killed:
+            raise StepFailedError(f"Step {self._step.name}: this try was ended from outside; its job was cancelled.")
+        if self._ticket is None:
+            raise TypeError("There is no job to finish.")
+        done = finish(self._workspace, self._step, self._run, self._ticket, status, self._operator.log.info)
+        return _addresses(done)
+
+    def _deadline(self, ticket: Ticket) -> float:
+        """Airflow does not enforce ``execution_timeout`` while a task is deferred, so it is ours to keep."""
+        limits = [time.time() + LONGEST] if ticket.deadline is None else [ticket.deadline]
+        if self._operator.execution_timeout is not None:
+            limits.append(time.time() + self._operator.execution_timeout.total_seconds())
+        return min(limits)
+
+    def _log_line(self, line: str) -> None:
+        self._operator.log.info("| %s", line)
+
+
+def _addresses(record: StepRecord) -> dict[str, str]:
+    return {port: ref.uri for port, ref in record.outputs.items()}
