@@ -21,6 +21,11 @@ unexport PYTHONDONTWRITEBYTECODE
 # An interpreter of ours must not see the packages of another one.
 unexport PYTHONPATH PYTHONHOME
 
+# uv brings its own list of authorities; the machine's list counts where there is one, it knows the proxy of the house.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),)
+export UV_SYSTEM_CERTS ?= true
+endif
+
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -32,6 +37,7 @@ help:
 	@sed -n 's/^#   //p' Makefile
 
 venv: $(READY)
+	@:
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
@@ -53,7 +59,7 @@ $(BIN)/uv: | $(BIN)/python
 
 $(READY): constraints.txt setup.cfg pyproject.toml | $(BIN)/uv
 	@echo "Installing what is needed (about a minute the first time)"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt --editable '.[examples,test,dev]'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt --build-constraints constraints.txt --editable '.[examples,test,dev]'
 	@touch $@
 
 demo: $(READY)

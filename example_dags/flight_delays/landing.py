@@ -51,7 +51,7 @@ def weather() -> str:
 
 
 def by_month(text: str) -> dict[str, str]:
-    """Cut CSV text by its columns ``year`` and ``month`` (local time); every part keeps the header and the order of rows.
+    """Cut CSV text by its columns ``year`` and ``month`` (local time); each part keeps the header and the order.
 
     :returns: month (``2013-01``) to CSV text.
     """

@@ -1,4 +1,4 @@
-"""Compare a new model (the challenger) with the registered one (the champion) on a month that neither was trained on."""
+"""Compare a new model (the challenger) with the registered one (the champion) on a month after training."""
 
 from __future__ import annotations
 

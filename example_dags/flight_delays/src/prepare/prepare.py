@@ -28,7 +28,7 @@ def read_months(folder: Path, table: str) -> dict[str, pd.DataFrame]:
 
 
 def join(flights: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:
-    """Add the weather at the airport of departure and the fields of the calendar; one row for each flight, same order."""
+    """Add the weather at the airport of departure and the calendar; one row for each flight, same order."""
     hourly = weather.drop_duplicates(["origin", "time_hour"])
     table = flights.merge(hourly[["origin", "time_hour", *WEATHER]], on=["origin", "time_hour"], how="left")
     table["minute_of_day"] = table["hour"] * 60 + table["minute"]
@@ -69,7 +69,7 @@ def main() -> None:
     flights, weather = read_months(arguments.data, "flights"), read_months(arguments.data, "weather")
     if len(flights) < 2 or flights.keys() != weather.keys():
         sys.exit(
-            f"Two or more months of flights and the weather of the same months are needed; there are {[*flights]} and {[*weather]}."
+            f"Needed: flights and weather of the same two or more months. There are {[*flights]} and {[*weather]}."
         )
     tables = {month: join(flights[month], weather[month]) for month in flights}
     *window, following = tables

@@ -19,9 +19,7 @@ def main() -> None:
     verdict = json.loads(arguments.verdict.read_text(encoding="utf-8"))
     if verdict["better"]:
         shutil.copytree(arguments.model, arguments.registered, dirs_exist_ok=True)
-    print(
-        f"auc {verdict['auc']:.4f}, champion {verdict['champion_auc']}: {'registered' if verdict['better'] else 'not registered'}"
-    )
+    print(f"auc {verdict['auc']:.4f}, champion {verdict['champion_auc']}: better is {verdict['better']}")
 
 
 if __name__ == "__main__":
