@@ -16,7 +16,7 @@ from airflow_mlpipe.content.manifest import ContentSummary
 FileRow = tuple[str, int, int, int, int, str]
 """Path, size, mtime, ctime, inode, digest."""
 
-_WAIT = 2.0
+_WAIT = 1.0
 _MOST_TREES = 2_000
 _MOST_FILES = 1_000_000
 _TABLES = """
