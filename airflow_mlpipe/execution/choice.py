@@ -50,8 +50,10 @@ def choose(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, cleared: 
     found = workspace.reuse.find(resolved.fingerprint.key)
     if found.record is not None:
         return Choice(found.record, _identical(found.record, run))
+    if found.problem:
+        return Choice(None, found.problem)
     nearest = workspace.reuse.nearest(run.pipeline, step.name)
-    return Choice(None, explain_miss(nearest, resolved.fingerprint.parts, found.problem, workspace.reuse))
+    return Choice(None, explain_miss(nearest, resolved.fingerprint.parts, workspace.reuse, resolved.code))
 
 
 def _identical(record: ReuseRecord, run: RunInfo) -> str:

@@ -7,20 +7,25 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from airflow_mlpipe.errors import DataError
 from airflow_mlpipe.fingerprint import Difference, differences
 from airflow_mlpipe.reuse.base import ReuseRecord
 from airflow_mlpipe.reuse.store import ReuseStore
+from airflow_mlpipe.snapshot import Snapshot
 
 _SHOWN = 3
 _MAX_LINE = 60
 
 
-def explain_difference(old: Mapping[str, Any], new: Mapping[str, Any], store: ReuseStore) -> list[str]:
+def explain_difference(
+    old: Mapping[str, Any], new: Mapping[str, Any], store: ReuseStore, code: Snapshot | None
+) -> list[str]:
     """Return one phrase for each thing that differs between two identities; empty if they are equal.
 
     :param old: parts of the earlier fingerprint.
     :param new: parts of the one now.
-    :param store: keeps the source texts, to quote the changed line.
+    :param store: keeps the earlier source texts, to quote the changed line.
+    :param code: the source now.
     """
     by_part: dict[str, list[Difference]] = defaultdict(list)
     for difference in differences(old, new):
@@ -28,7 +33,7 @@ def explain_difference(old: Mapping[str, Any], new: Mapping[str, Any], store: Re
     phrases: list[str] = []
     for part, found in by_part.items():
         if part == "code":
-            phrases += _source(found, store)
+            phrases += _source(found, store, code)
         elif part == "environment":
             phrases += _limited([_package(item) for item in found], "packages")
         else:
@@ -36,25 +41,23 @@ def explain_difference(old: Mapping[str, Any], new: Mapping[str, Any], store: Re
     return phrases
 
 
-def explain_miss(record: ReuseRecord | None, parts: Mapping[str, Any], problem: str, store: ReuseStore) -> str:
+def explain_miss(record: ReuseRecord | None, parts: Mapping[str, Any], store: ReuseStore, code: Snapshot | None) -> str:
     """Return the reason why a step is run, one sentence without a full stop.
 
     :param record: the nearest earlier result, ``None`` if the step never ran.
     :param parts: parts of the fingerprint now.
-    :param problem: why a record of the same identity did not do; empty if there was none.
-    :param store: keeps the source texts.
+    :param store: keeps the earlier source texts.
+    :param code: the source now.
     """
-    if problem:
-        return problem
     if record is None:
         return "no earlier result"
-    phrases = explain_difference(record.parts, parts, store)
+    phrases = explain_difference(record.parts, parts, store, code)
     if not phrases:
         return f"no stored result (an identical one, of run {record.run_id}, is gone)"
     return "; ".join(phrases)
 
 
-def _source(found: Sequence[Difference], store: ReuseStore) -> list[str]:
+def _source(found: Sequence[Difference], store: ReuseStore, code: Snapshot | None) -> list[str]:
     texts = []
     for item in found[:_SHOWN]:
         if item.old is None:
@@ -62,15 +65,22 @@ def _source(found: Sequence[Difference], store: ReuseStore) -> list[str]:
         elif item.new is None:
             texts.append(f"{item.name} (removed)")
         else:
-            texts.append(item.name + _changed_lines(_text(item.old, store), _text(item.new, store)))
+            texts.append(item.name + _changed_lines(_then(item.old, store), _now(item.name, code)))
     if len(found) > _SHOWN:
         texts.append(f"{len(found) - _SHOWN} more files")
     return ["source changed: " + ", ".join(texts)]
 
 
-def _text(identity: object, store: ReuseStore) -> str | None:
+def _then(identity: object, store: ReuseStore) -> str | None:
     digest = str(identity).rsplit(" ", 1)[-1]
     return store.code_text(digest) if digest.startswith("blake3:") else None
+
+
+def _now(path: str, code: Snapshot | None) -> str | None:
+    try:
+        return code.read(path).decode() if code is not None else None
+    except (DataError, UnicodeDecodeError):
+        return None
 
 
 def _changed_lines(old: str | None, new: str | None) -> str:

@@ -55,7 +55,7 @@ def begin(workspace: Workspace, step: Step, run: RunInfo, epoch: int, say: Say =
     say(f"run: {choice.reason}")
     job = _write_intent(workspace, resolved, run, _Intent(epoch, choice.reason, ended))
     if step.type == "data_transfer":
-        seconds = transfer(workspace, resolved, job.attempt, say)
+        seconds = transfer(workspace, resolved, job, say)
         return Ending(workspace, step, run, job, say).succeed(JobStatus(JobState.SUCCEEDED, seconds=seconds))
     return _submit(workspace, resolved, run, job, say)
 

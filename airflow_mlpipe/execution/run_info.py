@@ -13,7 +13,7 @@ from airflow_mlpipe.compute.base import JobHandle
 from airflow_mlpipe.spec.step import Scalar
 
 ReuseMode = Literal["auto", "force", "disable"]
-"""``auto``: reuse what is identical. ``force``: run, and refresh the record. ``disable``: run, leave the records alone."""
+"""``auto``: reuse what is identical. ``force``: run, and refresh the record. ``disable``: run, leave them alone."""
 
 Say = Callable[[str], None]
 """Takes one line of progress for a person."""

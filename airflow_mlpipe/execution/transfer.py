@@ -20,7 +20,7 @@ from airflow_mlpipe.workspace import Workspace
 def transfer(workspace: Workspace, resolved: ResolvedStep, job: JobRecord, say: Say) -> float:
     """Copy the inputs of a ``data_transfer`` step to its outputs.
 
-    With one output all inputs are merged into it, in the order in which they are declared; with several, each input goes
+    With one output all inputs are merged into it, in the order of their declaration; with several, each input goes
     to the output of the same name (Azure ML: ``task: copy_data``, ``data_copy_mode``).
 
     :returns: seconds it took.
