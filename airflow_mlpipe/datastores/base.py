@@ -56,7 +56,11 @@ class Datastore(RecordStorage, Protocol):
     def upload(self, source: Path, path: str, progress: Progress | None = None) -> Manifest:
         """Copy a local file or folder to a path that nobody else uses, durably, and return its manifest.
 
-        A file goes to ``path`` itself.
+        A file goes to ``path`` itself. If the same content is there already, that is a success: a caller who was cut
+        off may simply ask again.
+
+        :raises DataError: if nothing is at ``source``, it changes while it is read, or other content is at ``path``.
+            Nothing that was there before is changed then.
         """
 
     @abstractmethod

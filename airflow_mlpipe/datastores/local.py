@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_mlpipe.content import ContentSummary, FileEntry, Manifest
+from airflow_mlpipe.content.digest import scan
 from airflow_mlpipe.content.memo import DigestMemo
 from airflow_mlpipe.content.walk import walk
 from airflow_mlpipe.datastores.base import Progress
@@ -108,7 +109,7 @@ class LocalDatastore(LocalRecords):
         if tree is None:
             raise DataError(f"There is nothing at {source} to upload.")
         if os.path.lexists(place):
-            raise _taken(place)
+            return self._same(source, place)
         staging = self.root.joinpath(*STAGING)
         staged = staging / f"{secrets.token_hex(12)}.data"
         with store_errors("written", place), _discarded(staged):
@@ -135,6 +136,13 @@ class LocalDatastore(LocalRecords):
             sync_folder(place.parent)
             discard(doomed)
         return True
+
+    def _same(self, source: Path, place: Path) -> Manifest:
+        """Return what is there already if it is what was to be written."""
+        there, here = self._digests().manifest(place), scan(source)
+        if there is None or here is None or there.summary != here.summary:
+            raise _taken(place)
+        return there
 
     def _place(self, path: str) -> Path:
         """Return the absolute path of data; the links on the way to it must stay inside the root."""

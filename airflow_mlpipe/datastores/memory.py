@@ -128,21 +128,24 @@ class MemoryDatastore:
         if tree is None:
             raise DataError(f"There is nothing at {source} to upload.")
         contents = _read_all(tree, progress)
+        single = tree.kind == "file"
+        named = dict(zip(segments[-1:], contents.values(), strict=True)) if single else contents
+        sent = _manifest(named, tree.empty_folders, single)
         with self._lock:
-            if "/".join(segments) in self._files or "/".join(segments) in self._folders:
+            there = self.manifest(path)
+            if there is not None and there.summary == sent.summary:
+                return there
+            if there is not None:
                 raise DataError(
                     f"{path!r} exists already in datastore {self.name!r}, it is not overwritten. Remove it first."
                 )
-            if tree.kind == "folder":
+            if not single:
                 self._make(segments)
             for name, data in contents.items():
-                self._write(segments if tree.kind == "file" else (*segments, *name.split("/")), data)
+                self._write(segments if single else (*segments, *name.split("/")), data)
             for folder in tree.empty_folders:
                 self._make((*segments, *folder.split("/")))
-        single = tree.kind == "file"
-        return _manifest(
-            {segments[-1]: next(iter(contents.values()))} if single else contents, tree.empty_folders, single
-        )
+        return sent
 
     def remove(self, path: str) -> bool:
         """Delete a file or folder with all that is in it; False if nothing was there."""

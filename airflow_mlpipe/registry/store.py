@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from airflow_mlpipe.content import DataRef
 from airflow_mlpipe.errors import ConfigError, DataError, StoreError
 from airflow_mlpipe.registry.base import AssetKind, AssetVersion
-from airflow_mlpipe.storage import RecordStorage
+from airflow_mlpipe.storage import RecordStorage, seal, unseal
 
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}")
@@ -120,9 +120,11 @@ class Registry:
         if data is None:
             return None
         try:
-            found = AssetVersion.model_validate_json(data)
+            found = AssetVersion.model_validate_json(unseal(data))
         except ValidationError as error:
             return str(error.errors(include_url=False, include_input=False)[0]["msg"])
+        except ValueError as error:
+            return str(error)
         if (found.kind, found.name, found.version) != (kind, name, number):
             return f"it says {found.kind} {found.name}:{found.version}"
         return found
@@ -141,7 +143,7 @@ class Registry:
 
 def _to_json(version: AssetVersion) -> bytes:
     try:
-        return version.model_dump_json().encode()
+        return seal(version.model_dump_json().encode())
     except ValueError as error:
         raise StoreError(
             f"Version {version.version} of {version.name!r} cannot be written as JSON: {error}."

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from airflow_mlpipe.reuse.base import ReuseRecord
 from airflow_mlpipe.reuse.damage import describe
 from airflow_mlpipe.reuse.source_texts import SourceTexts
 from airflow_mlpipe.snapshot import Snapshot
-from airflow_mlpipe.storage import RecordStorage, segment
+from airflow_mlpipe.storage import RecordStorage, seal, segment, unseal
 
 _log = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
@@ -102,7 +103,7 @@ class ReuseStore:
             problem = self._misplaced(record.attempt, port, output)
             if problem:
                 raise StoreError(f"The result of step {record.step!r} cannot be published: {problem}.")
-        place, data = self._place(record.key), record.model_dump_json().encode()
+        place, data = self._place(record.key), _to_json(record)
         if replace:
             self.datastore.replace(place, data)
             return True
@@ -172,11 +173,13 @@ class ReuseStore:
         if data is None:
             return Found(None)
         try:
-            record = ReuseRecord.model_validate_json(data)
+            record = ReuseRecord.model_validate_json(unseal(data))
         except ValidationError as error:
             fault = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in fault["loc"])
             return Found(None, f"its reuse record was damaged ({place + ': ' if place else ''}{fault['msg']})")
+        except ValueError as error:
+            return Found(None, f"its reuse record was damaged ({error})")
         if record.schema_version != SCHEMA_VERSION:
             seen = f"schema {record.schema_version}, this version knows {SCHEMA_VERSION}"
             return Found(None, f"its reuse record was written by another version of airflow-mlpipe ({seen})")
@@ -211,6 +214,15 @@ class ReuseStore:
 
     def _last(self, pipeline: str, step: str) -> str:
         return f"{self.prefix}/last/{segment(pipeline)}/{segment(step)}.json"
+
+
+def _to_json(record: ReuseRecord) -> bytes:
+    if not math.isfinite(record.seconds):
+        raise StoreError(f"The result of step {record.step!r} cannot be published: seconds is {record.seconds}.")
+    try:
+        return seal(record.model_dump_json().encode())
+    except ValueError as error:
+        raise StoreError(f"The result of step {record.step!r} cannot be written as JSON: {error}.") from error
 
 
 def _manifest_place(attempt: str, port: str) -> str:

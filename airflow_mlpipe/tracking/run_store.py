@@ -21,7 +21,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from airflow_mlpipe.errors import StoreError
-from airflow_mlpipe.storage import RecordStorage, from_segment, segment
+from airflow_mlpipe.storage import RecordStorage, from_segment, seal, segment, unseal
 from airflow_mlpipe.tracking.base import JobRecord, Record, RunRecord, StepRecord
 
 _log = logging.getLogger(__name__)
@@ -97,8 +97,8 @@ class RunStore:
             if data is None:
                 continue
             try:
-                found.append(JobRecord.model_validate_json(data))
-            except ValidationError as error:
+                found.append(JobRecord.model_validate_json(unseal(data)))
+            except ValueError as error:
                 raise StoreError(
                     f"The job record {key} is damaged ({_first(error)}). Whether its job still runs cannot be known: "
                     f"look on the compute target, end the job if it runs, delete this record, then retry the step."
@@ -110,8 +110,8 @@ class RunStore:
         if data is None:
             return None
         try:
-            return model.model_validate_json(data)
-        except ValidationError as error:
+            return model.model_validate_json(unseal(data))
+        except ValueError as error:
             _log.warning("The record %s is damaged (%s); it counts as absent.", key, _first(error))
             return None
 
@@ -135,12 +135,14 @@ def _to_json(record: Record) -> bytes:
                 f"A record cannot be written: {name} is {getattr(record, name)}, a finite number is needed."
             )
     try:
-        return record.model_dump_json().encode()
+        return seal(record.model_dump_json().encode())
     except ValueError as error:
         raise StoreError(f"A record cannot be written as JSON: {error}. Use plain text and numbers.") from error
 
 
-def _first(error: ValidationError) -> str:
+def _first(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
     fault = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(part) for part in fault["loc"])
     return f"{place}: {fault['msg']}" if place else fault["msg"]
