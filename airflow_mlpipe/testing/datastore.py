@@ -150,6 +150,13 @@ class DatastoreContract(RecordStorageContract):
         assert store.summary("set") == sent.summary
         assert other.read_text() == "other"
 
+    def test_the_same_content_again_is_a_success(self, store: Datastore, tree: Path) -> None:
+        assert store.upload(tree, "set") == store.upload(tree, "set")
+        assert store.upload(tree / "a.txt", "file") == store.upload(tree / "a.txt", "file")
+        (tree / "sub" / "~").write_text("other")
+        with pytest.raises(DataError, match="exists already"):
+            store.upload(tree, "set")
+
     def test_a_change_is_seen(self, store: Datastore, tree: Path) -> None:
         before = store.upload(tree, "set")
         store.replace("set/a.txt", b"alphb")
