@@ -101,10 +101,9 @@ def put_new(path: Path, value: dict[str, Any]) -> bool:
 def belongs(pid: int, marks: frozenset[bytes]) -> bool:
     """Whether the environment of a process carries all these ``NAME=value`` entries."""
     try:
-        entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return marks.issubset(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
     except OSError:
         return False
-    return marks.issubset(entries)
 
 
 def marks_of(key: str, folder: Path) -> frozenset[bytes]:
@@ -225,8 +224,6 @@ def _metric(line: bytes) -> tuple[dict[str, Any] | None, str]:
 class Launcher:
     """One claimed job.
 
-    :param folder: the job's folder.
-    :param spec: what ``spec.json`` says.
     :param watched: number and start time of a process whose end is the end of the job.
     """
 
@@ -296,16 +293,14 @@ class Launcher:
             os.fsync(journal.fileno())
 
     def _watch(self) -> None:
-        while self.status is None or (
-            self.reason and time.monotonic() < self.kill_at and members(self.marks, os.getpid())
-        ):
+        while self.status is None or (self.reason and time.monotonic() < self.kill_at and self._members()):
             wait = max(0.01, min(TICK, self.deadline - time.monotonic(), self.kill_at - time.monotonic()))
             caught = signal.sigtimedwait(_SIGNALS, wait)
             self.status = reap().get(self.child, self.status)
             self._heartbeat()
             if self.reason:
                 if time.monotonic() >= self.kill_at:
-                    signal_all(members(self.marks, os.getpid()), signal.SIGKILL)
+                    signal_all(self._members(), signal.SIGKILL)
             elif self.status is None:
                 self._end_early(caught.si_signo if caught else 0)
 
@@ -320,7 +315,10 @@ class Launcher:
         self.reason, self.message, grace = self._why(number)
         if self.reason:
             self.deadline, self.kill_at = math.inf, time.monotonic() + grace
-            signal_all(members(self.marks, os.getpid()), signal.SIGTERM)
+            signal_all(self._members(), signal.SIGTERM)
+
+    def _members(self) -> list[int]:
+        return members(self.marks, os.getpid())
 
     def _why(self, number: int) -> tuple[str, str, float]:
         if (self.folder / CANCEL).exists():
@@ -328,18 +326,14 @@ class Launcher:
         if (self.folder / EXIT).exists() or not self.folder.exists():
             return "disowned", "", 0.0
         if time.monotonic() >= self.deadline:
-            return (
-                "timeout",
-                f"The job was ended: it took longer than its time limit of {self.spec['timeout']:g} s.",
-                GRACE,
-            )
+            limit = self.spec["timeout"]
+            return "timeout", f"The job was ended: it took longer than its time limit of {limit:g} s.", GRACE
         if number not in (0, signal.SIGCHLD):
             name = signal.Signals(number).name
             return "terminated", f"The job was ended: its launcher got {name}; is the machine shutting down?", GRACE
-        if self.watched:
-            parent = process(self.watched[0])
-            if parent is None or parent.start != self.watched[1]:
-                return "orphaned", "The job was ended: the process that it belonged to is gone.", 0.0
+        owner = process(self.watched[0]) if self.watched else None
+        if self.watched and (owner is None or owner.start != self.watched[1]):
+            return "orphaned", "The job was ended: the process that it belonged to is gone.", 0.0
         return "", "", 0.0
 
     def _cancel_grace(self) -> float:
