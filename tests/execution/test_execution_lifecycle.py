@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.execution.conftest import command_step, make_workspace
 
 from airflow_mlpipe.compute.base import JobState
 from airflow_mlpipe.errors import DataError, OutputMissingError, ParameterError, StepFailedError
@@ -15,6 +14,7 @@ from airflow_mlpipe.execution import Polling, RunInfo, Ticket, abandon, begin, f
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.tracking.base import StepRecord
 from airflow_mlpipe.workspace import Workspace
+from tests.execution.conftest import command_step, make_workspace
 
 NewRun = Callable[..., RunInfo]
 
@@ -49,7 +49,9 @@ def test_the_same_step_in_a_second_run_is_reused(workspace: Workspace, new_run: 
 
 
 def test_a_changed_parameter_runs_and_says_so(workspace: Workspace, new_run: NewRun) -> None:
-    step = command_step(command="echo ${{inputs.lr}} > ${{outputs.model}}/m.txt", inputs={"lr": "${{parent.inputs.lr}}"})
+    step = command_step(
+        command="echo ${{inputs.lr}} > ${{outputs.model}}/m.txt", inputs={"lr": "${{parent.inputs.lr}}"}
+    )
     run_step(workspace, step, new_run("r1", {"lr": 0.1}))
     changed = run_step(workspace, step, new_run("r2", {"lr": 0.2}))
     assert (changed.decision, changed.reason) == ("ran", "input lr: 0.1 -> 0.2")
@@ -138,7 +140,9 @@ def test_an_intent_without_a_job_is_submitted_under_its_own_key(workspace: Works
     assert wait(workspace, step, run, again).decision == "ran"
 
 
-def test_a_failed_step_says_what_the_script_said_and_a_retry_is_a_new_job(workspace: Workspace, new_run: NewRun) -> None:
+def test_a_failed_step_says_what_the_script_said_and_a_retry_is_a_new_job(
+    workspace: Workspace, new_run: NewRun
+) -> None:
     step, run = command_step(command="echo first; echo the data is odd >&2; exit 3"), new_run("r1")
     for ordinal in (1, 2):
         with pytest.raises(StepFailedError) as caught:
@@ -171,7 +175,9 @@ def test_an_optional_output_may_stay_empty(workspace: Workspace, new_run: NewRun
 
 def test_a_named_output_is_registered_once_per_content(workspace: Workspace, new_run: NewRun) -> None:
     outputs = {"model": {"type": "custom_model", "name": "flights"}}
-    step = command_step(command="echo ${{inputs.x}} > ${{outputs.model}}/m.txt", inputs={"x": "${{parent.inputs.x}}"}, outputs=outputs)
+    step = command_step(
+        command="echo ${{inputs.x}} > ${{outputs.model}}/m.txt", inputs={"x": "${{parent.inputs.x}}"}, outputs=outputs
+    )
     registered = [
         run_step(workspace, step, new_run(f"r{number}", {"x": value})).registered["model"]
         for number, value in enumerate(["a", "b", "b", "a"])
@@ -200,7 +206,21 @@ def test_not_deterministic_is_never_reused(workspace: Workspace, new_run: NewRun
 
 
 def test_hostile_values_arrive_as_the_same_strings(workspace: Workspace, new_run: NewRun, tmp_path: Path) -> None:
-    hostile = ["O'Brien", "C:\\new", '"""', "{{ ds }}", "a\nb", "2nd", "lambda", "$(touch x)", "`touch x`", "*", "--", " ", "é"]
+    hostile = [
+        "O'Brien",
+        "C:\\new",
+        '"""',
+        "{{ ds }}",
+        "a\nb",
+        "2nd",
+        "lambda",
+        "$(touch x)",
+        "`touch x`",
+        "*",
+        "--",
+        " ",
+        "é",
+    ]
     for index, text in enumerate(hostile):
         step = command_step(
             command="""printf '%s' ${{inputs.x}} > ${{outputs.model}}/bare; printf '%s' "<${{inputs.x}}>" > ${{outputs.model}}/double
