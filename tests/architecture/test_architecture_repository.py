@@ -3,10 +3,12 @@
 import argparse
 import re
 import subprocess
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-from airflow_mlpipe.cli.main import build_parser
+
+from airflow_mlpipe.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
@@ -21,9 +23,11 @@ def tracked() -> list[Path]:
 
 def commands() -> dict[str, argparse.ArgumentParser]:
     """Every subcommand of ``mlpipe`` with its parser."""
-    actions = build_parser()._actions
-    (subcommands,) = [action for action in actions if isinstance(action, argparse._SubParsersAction)]
-    return dict(subcommands.choices)
+    parsers = {}
+    for name in COMMANDS:
+        parsers[name] = argparse.ArgumentParser(name)
+        import_module(f"airflow_mlpipe.cli.{name}").add_arguments(parsers[name])
+    return parsers
 
 
 def targets() -> set[str]:
