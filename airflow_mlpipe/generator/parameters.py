@@ -1,0 +1,86 @@
+"""The typed parameters of a DAG: the pipeline's scalar inputs and our two switches, as Airflow ``Param`` calls.
+
+A parameter may be left empty (``None``) in two cases: it is optional, or its default belongs to the run
+(``${{airflow.data_interval_start}}``). The expression then stands in the Param's schema under :data:`DEFAULT_KEY`,
+where the operators find it: ``dag.params.get_param(name).schema.get("mlpipe_default")``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_mlpipe.errors import SpecError
+from airflow_mlpipe.generator.faults import fault
+from airflow_mlpipe.generator.literals import Call
+from airflow_mlpipe.spec.model import Parameter, PipelineSpec
+
+DEFAULT_KEY = "mlpipe_default"
+"""Key in a Param's schema that holds the expression which stands for ``None``."""
+
+_SWITCHES = {
+    "reuse": Call(
+        "Param",
+        ("auto",),
+        {
+            "type": "string",
+            "enum": ["auto", "force", "disable"],
+            "description": "auto: reuse what is identical; force: run every step; disable: run all, keep no record.",
+        },
+    ),
+    "reuse_steps": Call(
+        "Param",
+        ({},),
+        {"type": "object", "description": 'The same for single steps: {"train": "force"}.'},
+    ),
+}
+
+
+def run_params(spec: PipelineSpec) -> dict[str, Call]:
+    """Return the ``params`` of the DAG: the pipeline's own in the order of the file, then our two switches.
+
+    :raises SpecError: if an input of the pipeline has the name of a switch.
+    """
+    taken = [name for name in _SWITCHES if name in spec.parameters]
+    if taken:
+        raise SpecError(tuple(_taken(spec, name) for name in taken))
+    return {**{name: _param(parameter) for name, parameter in spec.parameters.items()}, **_SWITCHES}
+
+
+def _taken(spec: PipelineSpec, name: str) -> object:
+    reason = f"the name '{name}' belongs to a parameter that every DAG has. Give the input another name."
+    return fault(spec, f"inputs.{name}", "MLP150", reason)
+
+
+def _param(parameter: Parameter) -> Call:
+    binding = _binding(parameter.default)
+    may_be_empty = parameter.optional or binding is not None
+    limits = {"minimum": parameter.min, "maximum": parameter.max}
+    schema: dict[str, Any] = {"type": [parameter.type, "null"] if may_be_empty else parameter.type}
+    schema |= {key: value for key, value in limits.items() if value is not None}
+    if parameter.enum:
+        schema["enum"] = [*parameter.enum, *([None] if may_be_empty else [])]
+    if binding is not None:
+        schema[DEFAULT_KEY] = binding
+    description = _description(parameter, binding)
+    if description:
+        schema["description"] = description
+    return Call("Param", _default(parameter, binding), schema)
+
+
+def _default(parameter: Parameter, binding: str | None) -> tuple[Any, ...]:
+    if binding is not None or (parameter.optional and parameter.default is None):
+        return (None,)
+    return () if parameter.default is None else (parameter.default,)
+
+
+def _description(parameter: Parameter, binding: str | None) -> str:
+    empty = ""
+    if binding is not None:
+        empty = f"Empty: {binding} of the run."
+    elif parameter.optional:
+        empty = "Empty: not given to the steps."
+    return " ".join(part for part in (parameter.description, empty) if part)
+
+
+def _binding(default: object) -> str | None:
+    return default if isinstance(default, str) and "${{" in default else None

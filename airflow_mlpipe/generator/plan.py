@@ -1,0 +1,171 @@
+"""From a pipeline to the literals of its DAG file: what to write, and nothing of how it looks."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from airflow_mlpipe import __version__
+from airflow_mlpipe.errors import SpecError
+from airflow_mlpipe.generator.faults import fault
+from airflow_mlpipe.generator.identity import spec_hash
+from airflow_mlpipe.generator.literals import Call
+from airflow_mlpipe.generator.names import variable_names
+from airflow_mlpipe.generator.parameters import run_params
+from airflow_mlpipe.generator.paths import Relocation
+from airflow_mlpipe.generator.scheduling import (
+    dag_arguments,
+    dag_id_of,
+    plan_arguments,
+    run_limits,
+    step_task_arguments,
+)
+from airflow_mlpipe.generator.steps import OPERATORS, operator_of, step_arguments
+from airflow_mlpipe.spec.model import PipelineSpec
+from airflow_mlpipe.spec.step import MODEL_TYPES, InputData, Step
+
+_PLAN_OPERATOR = "PlanOperator"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One operator call.
+
+    :param variable: the Python name; ``arguments["task_id"]`` is the user's.
+    :param arguments: keyword arguments, literals or :class:`Call`.
+    :param comment: where the step comes from, ``pipeline.yml:12``; empty for our own plan task.
+    """
+
+    variable: str
+    operator: str
+    arguments: Mapping[str, Any]
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class DagPlan:
+    """Everything that a DAG file says; what templates see as ``dag``.
+
+    :param spec: what is planned; templates have no business with it.
+    :param title: one paragraph, the file's first docstring line.
+    :param source: the spec, relative to the folder of the DAG file.
+    :param command: the shell command that writes the file anew, run in its folder.
+    :param arguments: of ``DAG(...)``, without the id, the limits, the docs and the params.
+    :param run_limits: ``catchup`` and ``max_active_runs`` as far as the spec says them.
+    :param tasks: the plan task, then every step in topological order.
+    :param edges: (variables before, variables after), one pair a line.
+    :param models_out: models that the steps make, in words.
+    :param models_in: models that the steps use, in words.
+    """
+
+    spec: PipelineSpec
+    dag_id: str
+    title: str
+    source: str
+    command: str
+    spec_hash: str
+    template: str
+    arguments: Mapping[str, Any]
+    run_limits: Mapping[str, Any]
+    params: Mapping[str, Call]
+    tasks: tuple[Task, ...]
+    edges: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+    models_out: tuple[str, ...] = ()
+    models_in: tuple[str, ...] = ()
+    version: str = field(default=__version__)
+
+    @property
+    def operators(self) -> list[str]:
+        """The operator classes in use, sorted."""
+        return sorted({task.operator for task in self.tasks})
+
+    def uses(self, function: str) -> bool:
+        """Whether an argument of the DAG or of a task is a call of this constructor."""
+        places = [self.arguments, *(task.arguments for task in self.tasks)]
+        return any(type(value) is Call and value.function == function for place in places for value in place.values())
+
+    def limits(self, **defaults: Any) -> dict[str, Any]:
+        """Return :attr:`run_limits` on top of a template's own defaults."""
+        return {**defaults, **self.run_limits}
+
+    def refuse(self, reason: str) -> None:
+        """Let a template say that it does not fit this pipeline.
+
+        :raises SpecError: always.
+        """
+        raise SpecError((fault(self.spec, "airflow.template", "MLP154", f"{reason}."),))
+
+
+def plan_dag(spec: PipelineSpec, folder: Path) -> DagPlan:
+    """Plan the DAG file of a pipeline.
+
+    :param folder: where the file will lie; paths of the pipeline are written relative to it.
+    :raises SpecError: if the pipeline cannot be a DAG (an input with the name of one of our own parameters).
+    """
+    move = Relocation(spec.folder, folder)
+    source = move.relocate(spec.source.name)
+    variables = variable_names([step.name for step in spec.steps], taken=OPERATORS)
+    return DagPlan(
+        spec=spec,
+        dag_id=dag_id_of(spec),
+        title=_title(spec),
+        source=source,
+        command=f"mlpipe generate {shlex.quote(source)} -o .",
+        spec_hash=spec_hash(spec),
+        template=spec.airflow.template,
+        arguments=dag_arguments(spec),
+        run_limits=run_limits(spec),
+        params=run_params(spec),
+        tasks=(_plan_task(spec), *(_task(spec, step, variables[step.name], move) for step in spec.steps)),
+        edges=_edges(spec, variables),
+        models_out=tuple(_models_out(spec)),
+        models_in=tuple(_models_in(spec)),
+    )
+
+
+def _title(spec: PipelineSpec) -> str:
+    name = spec.display_name or spec.name
+    return f"{name}: {spec.description}" if spec.description else f"{name}."
+
+
+def _plan_task(spec: PipelineSpec) -> Task:
+    task_id = "mlpipe_plan" if any(step.name == "plan" for step in spec.steps) else "plan"
+    return Task("plan", _PLAN_OPERATOR, {"task_id": task_id, **plan_arguments(spec)})
+
+
+def _task(spec: PipelineSpec, step: Step, variable: str, move: Relocation) -> Task:
+    arguments = {
+        "task_id": step.name,
+        **step_arguments(step, move),
+        **step_task_arguments(spec, step.name),
+    }
+    return Task(variable, operator_of(step), arguments, f"{spec.source.name}:{spec.lines[step.name]}")
+
+
+def _edges(spec: PipelineSpec, variables: Mapping[str, str]) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
+    """The plan leads to every step that waits for nobody; then one line for each step that waits."""
+    first = tuple(variables[step.name] for step in spec.steps if not step.upstream)
+    waiting = [step for step in spec.steps if step.upstream]
+    after = [(tuple(variables[name] for name in step.upstream), (variables[step.name],)) for step in waiting]
+    return ((("plan",), first), *after)
+
+
+def _models_out(spec: PipelineSpec) -> list[str]:
+    return [
+        f"{output.name or port} (step {step.name})"
+        for step in spec.steps
+        for port, output in step.outputs.items()
+        if output.type in MODEL_TYPES
+    ]
+
+
+def _models_in(spec: PipelineSpec) -> list[str]:
+    return [
+        f"{value.path} (step {step.name})"
+        for step in spec.steps
+        for value in step.inputs.values()
+        if isinstance(value, InputData) and value.type in MODEL_TYPES
+    ]

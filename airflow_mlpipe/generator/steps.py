@@ -1,0 +1,67 @@
+"""The operator call of a step: which class, and the step's fields as far as they are not the default."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_mlpipe.generator.paths import Relocation
+from airflow_mlpipe.spec.step import MODEL_TYPES, InputData, InputValue, OutputData, Step
+
+OPERATORS = frozenset(
+    {
+        "CommandOperator",
+        "DataTransferOperator",
+        "ParallelRunOperator",
+        "PlanOperator",
+        "ScoreOperator",
+        "TrainOperator",
+    }
+)
+_NOT_ARGUMENTS = frozenset({"name", "type", "upstream"})
+_JOB_OUTPUT = "${{parent.jobs."
+
+
+def operator_of(step: Step) -> str:
+    """Return the operator class that runs a step."""
+    if step.type == "data_transfer":
+        return "DataTransferOperator"
+    if step.type == "parallel":
+        return "ScoreOperator" if any(_is_model(value) for value in step.inputs.values()) else "ParallelRunOperator"
+    return "TrainOperator" if any(_is_model(value) for value in step.outputs.values()) else "CommandOperator"
+
+
+def step_arguments(step: Step, move: Relocation) -> dict[str, Any]:
+    """Return the keyword arguments that a step's own fields become, in the order of :class:`Step`.
+
+    A field with its default value is left out, and so is every default inside inputs and outputs.
+    """
+    written = {
+        key: getattr(step, key)
+        for key, info in Step.model_fields.items()
+        if key not in _NOT_ARGUMENTS and getattr(step, key) != info.get_default(call_default_factory=True)
+    }
+    plain = {
+        "code": move.relocate(step.code) if step.code else step.code,
+        "additional_includes": [move.relocate(path) for path in step.additional_includes],
+        "inputs": {port: _input(value, move) for port, value in step.inputs.items()},
+        "outputs": {port: _output(value) for port, value in step.outputs.items()},
+        "environment": move.environment(step.environment),
+        "parallel": step.parallel.model_dump(exclude_defaults=True) if step.parallel else None,
+    }
+    return {key: plain.get(key, value) for key, value in written.items()}
+
+
+def _is_model(value: InputValue | OutputData) -> bool:
+    return isinstance(value, InputData | OutputData) and value.type in MODEL_TYPES
+
+
+def _input(value: InputValue, move: Relocation) -> Any:
+    """Data as a dict, or as its path alone where that says all: the output of another step."""
+    if not isinstance(value, InputData):
+        return value
+    plain = value.model_dump(exclude_defaults=True) | {"path": move.relocate(value.path)}
+    return plain["path"] if list(plain) == ["path"] and value.path.startswith(_JOB_OUTPUT) else plain
+
+
+def _output(value: OutputData) -> dict[str, Any]:
+    return {"type": value.type, **value.model_dump(exclude_defaults=True)}

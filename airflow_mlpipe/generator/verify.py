@@ -1,0 +1,64 @@
+"""The last look at a rendered file: it must say what the plan says, and hold nothing that no template intends."""
+
+from __future__ import annotations
+
+import ast
+
+from airflow_mlpipe.errors import ConfigError
+from airflow_mlpipe.generator.literals import evaluate, same
+from airflow_mlpipe.generator.plan import DagPlan, Task
+
+
+def verify(text: str, plan: DagPlan) -> None:
+    """Compile a DAG file and compare it with its plan, without running it.
+
+    Every planned operator call and the ``DAG(...)`` call must be there once with exactly the planned arguments. A
+    template of the user may add arguments, statements and imports of its own; that is its right.
+
+    :raises ConfigError: if the text is not Python or says something else than the plan.
+    """
+    try:
+        tree = ast.parse(text)
+        compile(tree, plan.source, "exec")
+    except (SyntaxError, ValueError) as error:
+        raise _bad(plan, f"writes text that is not Python: {error}") from error
+    blocks = [node for node in tree.body if isinstance(node, ast.With)]
+    if len(blocks) != 1 or _called(blocks[0].items[0].context_expr) != "DAG":
+        raise _bad(plan, "must have exactly one 'with DAG(...):' at the top level")
+    expected = {"dag_id": plan.dag_id, **plan.arguments, **plan.run_limits, "params": dict(plan.params)}
+    _compare(plan, blocks[0].items[0].context_expr, expected, "DAG")
+    _compare_tasks(plan, blocks[0].body)
+
+
+def _compare_tasks(plan: DagPlan, body: list[ast.stmt]) -> None:
+    found: dict[str, ast.expr] = {}
+    for statement in body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            if statement.targets[0].id in found:
+                raise _bad(plan, f"assigns {statement.targets[0].id!r} twice")
+            found[statement.targets[0].id] = statement.value
+    for task in plan.tasks:
+        _compare_task(plan, task, found.get(task.variable))
+
+
+def _compare_task(plan: DagPlan, task: Task, call: ast.expr | None) -> None:
+    if call is None or _called(call) != task.operator:
+        raise _bad(
+            plan, f"does not write the step {task.arguments['task_id']!r} as '{task.variable} = {task.operator}(...)'"
+        )
+    _compare(plan, call, dict(task.arguments), f"step {task.arguments['task_id']!r}")
+
+
+def _called(node: ast.expr) -> str:
+    return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+
+
+def _compare(plan: DagPlan, call: ast.expr, expected: dict[str, object], what: str) -> None:
+    written = {keyword.arg: keyword.value for keyword in call.keywords} if isinstance(call, ast.Call) else {}
+    for key, value in expected.items():
+        if key not in written or not same(evaluate(written[key]), value):
+            raise _bad(plan, f"does not write the argument {key!r} of {what} as planned")
+
+
+def _bad(plan: DagPlan, reason: str) -> ConfigError:
+    return ConfigError(f"{plan.source}: the template '{plan.template}' {reason}.")
