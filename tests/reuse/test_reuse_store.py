@@ -6,6 +6,7 @@ from pathlib import Path
 from airflow_mlpipe.datastores.base import Datastore
 from airflow_mlpipe.datastores.local import LocalDatastore
 from airflow_mlpipe.datastores.memory import MemoryDatastore
+from airflow_mlpipe.testing.reuse_histories import reuse_histories
 from airflow_mlpipe.testing.reuse_store import ReuseStoreContract
 
 
@@ -29,3 +30,7 @@ class TestReuseOnLocalDisk(ReuseStoreContract):
 class TestReuseInMemory(ReuseStoreContract):
     def make(self, tmp_path: Path) -> MemoryDatastore:
         return MemoryDatastore("store")
+
+
+TestHistoriesOnLocalDisk = reuse_histories(lambda folder: LocalDatastore("store", folder / "root"), spoil_in_place)
+TestHistoriesInMemory = reuse_histories(lambda _folder: MemoryDatastore("store"))
