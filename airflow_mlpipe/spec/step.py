@@ -1,8 +1,8 @@
 """The step: one job of a pipeline with nothing left to look up but what the run itself brings.
 
-A pipeline file is lowered to steps: components are inlined, defaults filled in, data inputs of the pipeline put in their
-place. The same plain values are the keyword arguments of our operators, so a step has one shape in YAML, in a generated
-DAG, in a hand-written DAG and in ``mlpipe run``.
+A pipeline file is lowered to steps: components are inlined, defaults filled in, data inputs of the pipeline put in
+their place. The same plain values are the keyword arguments of our operators, so a step has one shape in YAML, in a
+generated DAG, in a hand-written DAG and in ``mlpipe run``.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class StrictModel(BaseModel):
 class Partitions(StrictModel):
     """Which files of a folder belong to a run: one file per period of time.
 
-    The last period is the one of ``anchor``; ``count`` periods end with it and ``ahead`` more follow. Only these files are
-    the input, so a new file for another period changes nothing.
+    The last period is the one of ``anchor``; ``count`` periods end with it and ``ahead`` more follow. Only these files
+    are the input, so a new file for another period changes nothing.
 
     :param files: relative path with ``strftime`` fields, ``flights-%Y-%m.csv``.
     :param every: length of a period.
@@ -51,7 +51,8 @@ class InputData(StrictModel):
         or ``${{parent.jobs.<job>.outputs.<port>}}``.
     :param mode: Azure ML's access mode; the local target reads in place whatever is asked.
     :param optional: nothing there is not an error; the input is then absent (``$[[...]]`` in the command drops out).
-    :param identity: ``content``: a step with other bytes here is another step. ``ignore``: this input does not count for reuse.
+    :param identity: ``content``: a step with other bytes here is another step. ``ignore``: this input does not count
+        for reuse.
     """
 
     type: DataType = "uri_folder"
@@ -66,7 +67,8 @@ class OutputData(StrictModel):
     """A data output of a step.
 
     :param name: registers the output under this name when the step has ended well: models in the model registry, all
-        other types in the dataset registry. Each registration makes a new version unless the content is the latest already.
+        other types in the dataset registry. Each registration makes a new version unless the content is the latest
+        already.
     :param optional: the step may leave it empty; then nothing is published or registered for it.
     """
 

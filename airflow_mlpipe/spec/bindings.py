@@ -1,0 +1,297 @@
+"""What a job writes under ``inputs`` and ``outputs``, with every reference followed to its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from airflow_mlpipe.spec.diagnostics import Faults, Place, did_you_mean
+from airflow_mlpipe.spec.documents import InputKeys, Mode, OutputKeys
+from airflow_mlpipe.spec.expressions import (
+    OutputRef,
+    ParameterRef,
+    Part,
+    PipelineOutputRef,
+    Ref,
+    RunFieldRef,
+    parse,
+    unparse,
+)
+from airflow_mlpipe.spec.model import Parameter
+from airflow_mlpipe.spec.paths import Source, data_path
+from airflow_mlpipe.spec.ports import DATA_TYPES, DataPort, Port, ScalarPort, finite, typed
+from airflow_mlpipe.spec.step import DataType, InputData, InputValue, OutputData
+from airflow_mlpipe.spec.structure import describe, known, validate
+
+_TREES = frozenset({"uri_folder", "mltable", "mlflow_model"})
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What the jobs of a pipeline may refer to. A value of ``None`` is there but wrong: nothing more is said about it.
+
+    :param inputs: the pipeline's inputs.
+    :param outputs: the pipeline's outputs.
+    :param jobs: each job's outputs.
+    """
+
+    source: Source
+    inputs: dict[str, Port | None]
+    outputs: dict[str, OutputKeys]
+    jobs: dict[str, dict[str, OutputData] | None] = field(default_factory=dict)
+
+
+def parsed(text: str, place: Place, faults: Faults) -> tuple[Part, ...] | None:
+    """Split a value at its expressions; ``None`` after noting that one is malformed."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        faults.add(place, "MLP040", str(error))
+        return None
+
+
+class InputBinder:
+    """Reads the input values of one job.
+
+    :param job: name of the job.
+    :ivar upstream: the jobs that its values come from.
+    """
+
+    def __init__(self, job: str, scope: Scope, faults: Faults) -> None:
+        self._job = job
+        self._scope = scope
+        self._faults = faults
+        self.upstream: list[str] = []
+
+    def bind(self, value: Any, place: Place, port: Port | None, optional: bool = False) -> InputValue:
+        """Return the value of a step's input; ``None`` after noting what is wrong.
+
+        :param port: what the component declares; ``None`` for a job without component.
+        :param optional: the input may be absent.
+        """
+        if isinstance(value, dict):
+            bound = self._data(value, place, port)
+        elif isinstance(value, str):
+            bound = self._text(value, place, port, optional)
+        elif value is None or isinstance(value, list):
+            self._faults.add(place, "MLP023", f"must be a value, an expression or data, got {describe(value)}.")
+            return None
+        else:
+            bound = self._literal(value, place, port)
+        if isinstance(bound, InputData) and optional:
+            return bound.model_copy(update={"optional": True})
+        return bound
+
+    def _literal(self, value: Any, place: Place, port: Port | None) -> InputValue:
+        if isinstance(port, DataPort):
+            forms = "an expression for data or {type: uri_folder, path: ./data}"
+            self._faults.add(place, "MLP106", f"this input is data; write {forms}, not the value {describe(value)}.")
+            return None
+        if isinstance(port, ScalarPort):
+            return typed(port.parameter, value, place, self._faults)
+        return finite(value, place, self._faults)
+
+    def _text(self, text: str, place: Place, port: Port | None, optional: bool) -> InputValue:
+        parts = parsed(text, place, self._faults)
+        if parts is None:
+            return None
+        if len(parts) == 1 and not isinstance(parts[0], str):
+            return self._reference(parts[0], place, port, optional)
+        if all(isinstance(part, str) for part in parts):
+            return self._literal(text, place, port)
+        for part in parts:
+            if not isinstance(part, str):
+                self._mixed(part, place)
+        if isinstance(port, DataPort) or (isinstance(port, ScalarPort) and port.parameter.type != "string"):
+            kind = port.type if isinstance(port, DataPort) else port.parameter.type
+            self._faults.add(
+                place, "MLP106", f"this input is of type {kind}; text around an expression cannot give that."
+            )
+        return unparse(parts)
+
+    def _mixed(self, part: Ref, place: Place) -> None:
+        if isinstance(part, ParameterRef):
+            if isinstance(self._parameter(part, place), DataPort):
+                self._faults.add(
+                    place, "MLP106", f"'{part}' is data; it can only stand alone as the value of an input."
+                )
+        elif isinstance(part, OutputRef):
+            self._faults.add(place, "MLP106", f"'{part}' is data; it can only stand alone as the value of an input.")
+        elif not isinstance(part, RunFieldRef):
+            self._not_here(part, place)
+
+    def _not_here(self, part: Ref, place: Place) -> None:
+        allowed = "${{parent.inputs.<name>}}, ${{parent.jobs.<job>.outputs.<port>}}, ${{airflow.<field>}}"
+        self._faults.add(place, "MLP041", f"'{part}' cannot be used here; allowed: {allowed}.")
+
+    def _parameter(self, ref: ParameterRef, place: Place) -> Port | None:
+        inputs = self._scope.inputs
+        if ref.name not in inputs:
+            hint = known(ref.name, list(inputs))
+            self._faults.add(place, "MLP101", f"'{ref}' names no input of the pipeline.{hint}")
+            return None
+        return inputs[ref.name]
+
+    def _reference(self, ref: Ref, place: Place, port: Port | None, optional: bool) -> InputValue:
+        if isinstance(ref, ParameterRef):
+            given = self._parameter(ref, place)
+            if isinstance(given, DataPort):
+                return self._pipeline_data(ref, given, place, port)
+            if isinstance(given, ScalarPort):
+                self._check_scalar(ref, given.parameter, place, port, optional)
+            return str(ref)
+        if isinstance(ref, OutputRef):
+            return self._job_output(ref, place, port)
+        if isinstance(ref, RunFieldRef):
+            if isinstance(port, DataPort):
+                self._faults.add(place, "MLP106", f"this input is data, '{ref}' is text.")
+            return str(ref)
+        self._not_here(ref, place)
+        return None
+
+    def _pipeline_data(self, ref: ParameterRef, given: DataPort, place: Place, port: Port | None) -> InputValue:
+        if isinstance(port, ScalarPort):
+            self._faults.add(place, "MLP106", f"this input is of type {port.parameter.type}, '{ref}' is data.")
+            return None
+        self._check_data_type(ref, given.type, place, port)
+        kind = port.type if port else given.type
+        mode = (port.mode if port else None) or given.mode
+        return InputData(type=kind, path=given.path or "", mode=mode, optional=given.is_optional)
+
+    def _check_scalar(self, ref: Ref, given: Parameter, place: Place, port: Port | None, optional: bool) -> None:
+        if isinstance(port, DataPort):
+            self._faults.add(place, "MLP106", f"this input is data, '{ref}' is of type {given.type}.")
+            return
+        if given.optional and given.default is None and not optional:
+            where = (
+                "mark the component's input 'optional: true'"
+                if port
+                else "list it in 'airflow: {optional_inputs: [...]}'"
+            )
+            self._faults.add(place, "MLP107", f"'{ref}' may be absent but this input must have a value; {where}.")
+        wanted = port.parameter.type if port else given.type
+        if wanted not in (given.type, "string") and (given.type, wanted) != ("integer", "number"):
+            self._faults.add(place, "MLP204", f"'{ref}' is of type {given.type}, this input is of type {wanted}.")
+
+    def _job_output(self, ref: OutputRef, place: Place, port: Port | None) -> InputValue:
+        if isinstance(port, ScalarPort):
+            self._faults.add(place, "MLP106", f"this input is of type {port.parameter.type}, '{ref}' is data.")
+        output = self.output(ref, place)
+        if output is not None:
+            self._check_data_type(ref, output.type, place, port)
+        kind = port.type if isinstance(port, DataPort) else (output.type if output else "uri_folder")
+        return InputData(type=kind, path=str(ref), mode=port.mode if isinstance(port, DataPort) else None)
+
+    def _check_data_type(self, ref: Ref, given: str, place: Place, port: Port | None) -> None:
+        wanted = port.type if isinstance(port, DataPort) else given
+        if (given == "uri_file" and wanted in _TREES) or (wanted == "uri_file" and given in _TREES):
+            self._faults.add(place, "MLP117", f"'{ref}' is of type {given}, this input is of type {wanted}.")
+
+    def output(self, ref: OutputRef, place: Place) -> OutputData | None:
+        """Follow a reference to another job's output; ``None`` after noting that there is none."""
+        jobs = self._scope.jobs
+        if ref.job == self._job:
+            self._faults.add(place, "MLP118", f"'{ref}' is an output of this very job.")
+            return None
+        if ref.job not in jobs:
+            self._faults.add(place, "MLP103", f"'{ref}' names no job.{known(ref.job, list(jobs))}")
+            return None
+        self.upstream.append(ref.job)
+        outputs = jobs[ref.job]
+        if outputs is None:
+            return None
+        if ref.port not in outputs:
+            hint = known(ref.port, list(outputs))
+            self._faults.add(place, "MLP104", f"'{ref}' names no output of the job '{ref.job}'.{hint}")
+        return outputs.get(ref.port)
+
+    def _data(self, value: dict[str, Any], place: Place, port: Port | None) -> InputValue:
+        if isinstance(port, ScalarPort):
+            self._faults.add(place, "MLP106", f"this input is of type {port.parameter.type}; write its value.")
+            return None
+        keys = validate(InputKeys, value, place, self._faults)
+        if keys is None:
+            return None
+        for name in sorted({"default", "min", "max", "enum"} & keys.model_fields_set):
+            why = "belongs to declared inputs (of the pipeline or a component); write the value itself."
+            self._faults.add(place / name, "MLP025", why, of_key=True)
+        self._check_declared_type(keys, place)
+        if keys.path is None:
+            if "path" not in value:
+                self._faults.add(place, "MLP022", "the key 'path' is missing.", of_key=True)
+            return None
+        return self._data_at(keys, keys.path, place, port)
+
+    def _check_declared_type(self, keys: InputKeys, place: Place) -> None:
+        if keys.type is not None and keys.type not in DATA_TYPES:
+            hint = did_you_mean(str(keys.type), DATA_TYPES)
+            text = f"must be one of {', '.join(DATA_TYPES)}, got {describe(keys.type)}.{hint}"
+            self._faults.add(place / "type", "MLP024", text)
+
+    def _data_at(self, keys: InputKeys, path: str, place: Place, port: DataPort | None) -> InputValue:
+        declared = port
+        if keys.type in DATA_TYPES:
+            declared = DataPort(cast(DataType, keys.type), keys.mode or (port.mode if port else None))
+        parts = parsed(path, place / "path", self._faults)
+        if parts is None:
+            return None
+        if len(parts) == 1 and not isinstance(parts[0], str):
+            bound = self._reference(parts[0], place / "path", declared or DataPort("uri_folder"), False)
+            extra: dict[str, Any] = {"mode": keys.mode} if keys.mode else {}
+            return bound.model_copy(update=extra) if isinstance(bound, InputData) else None
+        if any(not isinstance(part, str) for part in parts):
+            text = "an expression in a path must stand alone; use 'airflow: {partitions: ...}' for dated files."
+            self._faults.add(place / "path", "MLP041", text)
+            return None
+        found = data_path(path, self._scope.source, place / "path", self._faults)
+        mode: Mode | None = keys.mode or (declared.mode if declared else None)
+        kind: DataType = declared.type if declared else "uri_folder"
+        return InputData(type=kind, path=found, mode=mode, optional=keys.optional) if found is not None else None
+
+
+class OutputBinder:
+    """Reads the outputs of all jobs; knows which job writes which output of the pipeline."""
+
+    def __init__(self, outputs: dict[str, OutputKeys], faults: Faults) -> None:
+        self._outputs = outputs
+        self._faults = faults
+        self._writers: dict[str, str] = {}
+
+    def bind(self, value: Any, place: Place, declared: OutputKeys | None, writer: str) -> OutputData:
+        """Return the output of a step.
+
+        :param declared: what the component says.
+        :param writer: ``<job>.<port>``, for a message about two writers.
+        """
+        keys = OutputKeys()
+        pipeline: OutputKeys | None = None
+        if isinstance(value, str):
+            pipeline = self._pipeline_output(value, place, writer)
+        elif value is not None:
+            keys = validate(OutputKeys, value, place, self._faults) or keys
+            if keys.path is not None:
+                pipeline = self._pipeline_output(keys.path, place / "path", writer)
+        sources = [found for found in (keys, pipeline, declared) if found is not None]
+        return OutputData(
+            type=next((found.type for found in sources if found.type), "uri_folder"),
+            mode=next((found.mode for found in sources if found.mode), None),
+            name=next((found.name for found in sources if found.name), None),
+        )
+
+    def _pipeline_output(self, text: Any, place: Place, writer: str) -> OutputKeys | None:
+        parts = parsed(text, place, self._faults) if isinstance(text, str) else ()
+        if parts is None:
+            return None
+        ref = parts[0] if len(parts) == 1 else None
+        if not isinstance(ref, PipelineOutputRef):
+            why = "Results lie in the store of the workspace, under a fresh path per attempt."
+            self._faults.add(place, "MLP041", f"must be '${{{{parent.outputs.<name>}}}}', got {describe(text)}. {why}")
+            return None
+        if ref.name not in self._outputs:
+            hint = known(ref.name, list(self._outputs))
+            self._faults.add(place, "MLP105", f"'{ref}' names no output of the pipeline.{hint}")
+            return None
+        first = self._writers.setdefault(ref.name, writer)
+        if first != writer:
+            self._faults.add(place, "MLP108", f"'{ref}' is written by '{first}' already; an output has one writer.")
+        return self._outputs[ref.name]

@@ -1,0 +1,104 @@
+"""Component files: read once each, however many jobs use them."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_mlpipe.spec.diagnostics import Faults, Place
+from airflow_mlpipe.spec.documents import OutputKeys
+from airflow_mlpipe.spec.job_documents import CommandComponent, ComponentKeys, ParallelComponent
+from airflow_mlpipe.spec.paths import Source
+from airflow_mlpipe.spec.ports import Port, check_port_name, read_component_inputs
+from airflow_mlpipe.spec.reader import read_document
+from airflow_mlpipe.spec.structure import describe, known, validate
+
+_MODELS: dict[str, type[ComponentKeys]] = {"command": CommandComponent, "parallel": ParallelComponent}
+
+
+@dataclass(frozen=True)
+class Component:
+    """A component that was read.
+
+    :param kind: ``command`` or ``parallel``.
+    :param keys: the raw component, without what was wrong.
+    :param source: where it is written and where its paths start.
+    """
+
+    kind: str
+    keys: ComponentKeys
+    source: Source
+    inputs: dict[str, Port | None]
+    outputs: dict[str, OutputKeys]
+
+
+def read_declared_outputs(data: dict[str, Any] | None, place: Place, faults: Faults) -> dict[str, OutputKeys]:
+    """Read the outputs that a component or a pipeline declares; nothing at all means a folder."""
+    outputs: dict[str, OutputKeys] = {}
+    for name, value in (data or {}).items():
+        check_port_name(name, place / name, faults)
+        keys = validate(OutputKeys, {} if value is None else value, place / name, faults)
+        outputs[name] = keys or OutputKeys()
+        if keys is not None and keys.path is not None:
+            why = (
+                "is not supported: results lie in the store of the workspace, under a fresh path per attempt; drop it."
+            )
+            faults.add(place / name / "path", "MLP027", why, of_key=True)
+    return outputs
+
+
+class ComponentReader:
+    """Reads the components of one pipeline.
+
+    :param source: the pipeline file.
+    """
+
+    def __init__(self, source: Source, faults: Faults) -> None:
+        self._source = source
+        self._faults = faults
+        self._read: dict[str, Component | None] = {}
+
+    def read(self, value: Any, place: Place) -> Component | None:
+        """Return the component that a job names (a file) or holds (a mapping); ``None`` if it is wrong."""
+        if isinstance(value, dict):
+            return self._build(value, Source(place, "", self._source.folder))
+        if not isinstance(value, str):
+            self._faults.add(place, "MLP023", f"must be the path of a component file, got {describe(value)}.")
+            return None
+        if value.startswith("azureml:"):
+            text = f"'{value}': registered components are not supported yet; name the component's file, ./train.yml."
+            self._faults.add(place, "MLP026", text)
+            return None
+        path = self._source.existing(value.removeprefix("file:"), place, "file", self._faults)
+        if path is None:
+            return None
+        if path not in self._read:
+            self._read[path] = self._load(path)
+        return self._read[path]
+
+    def _load(self, path: str) -> Component | None:
+        file = posixpath.normpath(posixpath.join(posixpath.dirname(self._source.place.file), path))
+        document = read_document(self._source.folder / path, file, self._faults)
+        if document is None:
+            return None
+        base = posixpath.dirname(posixpath.normpath(path))
+        return self._build(document.data, Source(document.root, base, self._source.folder))
+
+    def _build(self, data: dict[str, Any], source: Source) -> Component | None:
+        place, faults = source.place, self._faults
+        kind = data.get("type", "parallel" if "task" in data else "command")
+        model = _MODELS.get(kind) if isinstance(kind, str) else None
+        if model is None:
+            hint = known(str(kind), list(_MODELS))
+            faults.add(place / "type", "MLP026", f"components of type {describe(kind)} are not supported yet.{hint}")
+            return None
+        keys = validate(model, data, place, faults)
+        inputs = read_component_inputs(_mapping(data, "inputs"), source, faults)
+        outputs = read_declared_outputs(_mapping(data, "outputs"), place / "outputs", faults)
+        return Component(kind, keys, source, inputs, outputs) if keys is not None else None
+
+
+def _mapping(data: dict[str, Any], key: str) -> dict[str, Any]:
+    value = data.get(key)
+    return value if isinstance(value, dict) else {}

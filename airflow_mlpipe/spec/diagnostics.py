@@ -1,0 +1,136 @@
+"""Faults: what is wrong in which file, line and column, in words that say what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["error", "warning"]
+KeyPath = tuple[str | int, ...]
+
+FIRST_WARNING = 200
+"""Codes from here on are warnings; docs/codes.md lists all of them."""
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Position:
+    """A place in a file, counted from 1; columns are characters."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a value was written.
+
+    :param key: position of its key; of the value itself for an item of a list.
+    :param value: position of the value.
+    :param text: a scalar exactly as written, without quotes; ``None`` for a mapping or a list.
+    """
+
+    key: Position
+    value: Position
+    text: str | None = None
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """One fault of one file.
+
+    :param code: stable, listed in docs/codes.md.
+    :param path: keys from the top of the file, ``jobs.train.inputs.x``; empty for the file as a whole.
+    :param message: what was seen, what is allowed, what to do.
+    """
+
+    file: str
+    line: int
+    column: int
+    level: Level
+    code: str
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        """Return the line that front ends print."""
+        where = f"{self.path}: " if self.path else ""
+        return f"{self.file}:{self.line}:{self.column} {self.level} {self.code}  {where}{self.message}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A value within a file, whether or not it was written; ``place / key`` goes down."""
+
+    file: str
+    marks: Mapping[KeyPath, Mark]
+    path: KeyPath = ()
+
+    def __truediv__(self, key: str | int) -> Place:
+        return Place(self.file, self.marks, (*self.path, key))
+
+    def below(self, keys: Iterable[str | int]) -> Place:
+        """Go down several keys at once."""
+        return Place(self.file, self.marks, (*self.path, *keys))
+
+    def __str__(self) -> str:
+        """Return the dotted path, ``airflow.tags[0]``."""
+        text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in self.path)
+        return text.removeprefix(".")
+
+    @property
+    def text(self) -> str | None:
+        """The scalar as it was written, ``None`` if it is not a scalar or not there."""
+        mark = self.marks.get(self.path)
+        return mark.text if mark else None
+
+    def position(self, of_key: bool = False) -> Position:
+        """Return the position of the value (or its key); of the nearest parent if it was not written."""
+        path = self.path
+        while path and path not in self.marks:
+            path = path[:-1]
+        mark = self.marks.get(path)
+        if mark is None:
+            return Position(1, 1)
+        return mark.key if of_key or path != self.path else mark.value
+
+
+class Faults:
+    """Collects faults while a pipeline is read, so that all are reported at once."""
+
+    def __init__(self) -> None:
+        self._found: dict[Fault, None] = {}
+
+    def add(self, place: Place, code: str, message: str, of_key: bool = False) -> None:
+        """Note a fault; the code decides whether it is an error or a warning. The same fault counts once.
+
+        :param of_key: point at the key rather than at the value.
+        """
+        level: Level = "warning" if int(code[3:]) >= FIRST_WARNING else "error"
+        at = place.position(of_key)
+        self._found[Fault(place.file, at.line, at.column, level, code, str(place), message)] = None
+
+    def _sorted(self, level: Level) -> tuple[Fault, ...]:
+        return tuple(sorted(fault for fault in self._found if fault.level == level))
+
+    @property
+    def errors(self) -> tuple[Fault, ...]:
+        """All errors by file and position."""
+        return self._sorted("error")
+
+    @property
+    def warnings(self) -> tuple[Fault, ...]:
+        """All warnings by file and position."""
+        return self._sorted("warning")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the closest known word, or nothing."""
+    close = difflib.get_close_matches(word, sorted(known), n=1)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def listed(words: Iterable[str]) -> str:
+    """Return the words for a message, sorted, ``none`` if there are none."""
+    return ", ".join(f"'{word}'" for word in sorted(words)) or "none"

@@ -1,0 +1,134 @@
+"""First look at a job: its kind, its raw model, its component, its outputs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_mlpipe.spec.bindings import OutputBinder
+from airflow_mlpipe.spec.components import Component, ComponentReader
+from airflow_mlpipe.spec.diagnostics import Faults, Place, listed
+from airflow_mlpipe.spec.job_documents import LATER_JOB_TYPES, CommandJob, DataTransferJob, JobKeys, ParallelJob
+from airflow_mlpipe.spec.ports import check_port_name
+from airflow_mlpipe.spec.step import OutputData
+from airflow_mlpipe.spec.structure import describe, known, validate
+
+JOB_MODELS: dict[str, type[JobKeys]] = {
+    "command": CommandJob,
+    "parallel": ParallelJob,
+    "data_transfer": DataTransferJob,
+}
+MAX_NAME = 250
+"""Airflow's limit for dag and task ids."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
+_COMPONENTS_OWN = ("command", "code", "environment", "additional_includes", "is_deterministic", "distribution", "task")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A job on its way to a step.
+
+    :param keys: the raw job without what was wrong, ``None`` if too little is left of it.
+    :param outputs: ``None`` if they cannot be known.
+    """
+
+    name: str
+    kind: str
+    place: Place
+    keys: JobKeys | None
+    component: Component | None
+    outputs: dict[str, OutputData] | None
+
+
+def is_airflow_id(name: str) -> bool:
+    """Return whether Airflow takes the name as an id and it is plain ASCII."""
+    return bool(_NAME.fullmatch(name)) and len(name) <= MAX_NAME
+
+
+def _check_name(name: str, place: Place, faults: Faults) -> None:
+    if not is_airflow_id(name):
+        rule = f"letters, digits, '_', '-', '.', first a letter or '_', at most {MAX_NAME} characters"
+        faults.add(place, "MLP030", f"'{name}' cannot be the name of a job; {rule}.", of_key=True)
+
+
+class DraftReader:
+    """Reads the jobs of one pipeline."""
+
+    def __init__(self, components: ComponentReader, outputs: OutputBinder, faults: Faults) -> None:
+        self._components = components
+        self._outputs = outputs
+        self._faults = faults
+
+    def read(self, name: str, data: Any, place: Place) -> Draft:
+        """Read one job; what is wrong is noted and the rest kept."""
+        _check_name(name, place, self._faults)
+        unknown = Draft(name, "", place, None, None, None)
+        if not isinstance(data, dict):
+            self._faults.add(place, "MLP023", f"must be a mapping of keys, got {describe(data)}.")
+            return unknown
+        component = None
+        if "component" in data and data.get("type") not in LATER_JOB_TYPES:
+            component = self._components.read(data["component"], place / "component")
+        kind = self._kind(data, component, place)
+        if kind is None:
+            return unknown
+        keys = validate(JOB_MODELS[kind], data, place, self._faults)
+        if "component" in data:
+            self._check_beside_component(data, place)
+        fits = component is None or component.kind == kind
+        if component is not None and not fits:
+            text = f"the component is of type '{component.kind}', the job of type '{kind}'."
+            self._faults.add(place / "component", "MLP025", text)
+        lost = keys is None or not fits or ("component" in data and component is None)
+        return Draft(
+            name, kind, place, keys, component, None if lost else self._read_outputs(name, keys, component, place)
+        )
+
+    def _kind(self, data: dict[str, Any], component: Component | None, place: Place) -> str | None:
+        kind = data.get("type")
+        if "type" not in data:
+            if component is not None:
+                return component.kind
+            if "component" in data or "command" in data:
+                return "command"
+            self._faults.add(
+                place, "MLP022", "the key 'type' is missing: 'command', 'parallel' or 'data_transfer'.", of_key=True
+            )
+            return None
+        if isinstance(kind, str) and kind in JOB_MODELS:
+            return kind
+        if isinstance(kind, str) and kind in LATER_JOB_TYPES:
+            text = f"jobs of type '{kind}' are not supported yet; supported: {listed(JOB_MODELS)}."
+            self._faults.add(place / "type", "MLP026", text)
+            return None
+        hint = known(str(kind), list(JOB_MODELS))
+        self._faults.add(place / "type", "MLP024", f"must be the type of a job, got {describe(kind)}.{hint}")
+        return None
+
+    def _check_beside_component(self, data: dict[str, Any], place: Place) -> None:
+        for key in _COMPONENTS_OWN:
+            if key in data:
+                self._faults.add(place / key, "MLP025", "belongs to the component; this job names one.", of_key=True)
+
+    def _read_outputs(
+        self, name: str, keys: JobKeys | None, component: Component | None, place: Place
+    ) -> dict[str, OutputData]:
+        declared = component.outputs if component else {}
+        given = (keys.outputs if keys else None) or {}
+        optional = set(keys.airflow.optional_outputs) if keys and keys.airflow else set()
+        result: dict[str, OutputData] = {}
+        for port in [*declared, *(port for port in given if port not in declared)]:
+            here = place / "outputs" / port
+            check_port_name(port, here, self._faults) if port in given else None
+            if component is not None and port not in declared:
+                hint = known(port, list(declared))
+                self._faults.add(here, "MLP112", f"the component has no output '{port}'.{hint}", of_key=True)
+            output = self._outputs.bind(given.get(port), here, declared.get(port), f"{name}.{port}")
+            result[port] = output.model_copy(update={"optional": port in optional})
+        for number, port in enumerate(keys.airflow.optional_outputs if keys and keys.airflow else ()):
+            if port not in result:
+                here = place / "airflow" / "optional_outputs" / number
+                self._faults.add(here, "MLP116", f"the job has no output '{port}'.{known(port, list(result))}")
+        return result

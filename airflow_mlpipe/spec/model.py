@@ -1,0 +1,200 @@
+"""What a pipeline file says once it is read: frozen values, nothing of YAML left.
+
+The raw shapes of the YAML are in :mod:`airflow_mlpipe.spec.documents`; the steps in :mod:`airflow_mlpipe.spec.step`.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from airflow_mlpipe.errors import ParameterError
+from airflow_mlpipe.spec.diagnostics import Fault
+from airflow_mlpipe.spec.step import Scalar, Step, StrictModel
+
+ScalarType = Literal["string", "integer", "number", "boolean"]
+Template = Literal["general", "retraining", "batch_scoring"]
+
+_NUMERIC = ("integer", "number")
+
+
+def _integer(value: object) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str):
+        try:
+            return int(value.strip())
+        except ValueError:
+            return None
+    return None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _boolean(value: object) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}.get(value.strip().lower()) if isinstance(value, str) else None
+
+
+def _string(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+_READERS = {"string": _string, "integer": _integer, "number": _number, "boolean": _boolean}
+_WORDS = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a finite number",
+    "boolean": "true or false",
+}
+
+
+class Parameter(StrictModel):
+    """A scalar input of a pipeline or a component.
+
+    :param default: ``None``: a value must be given, unless ``optional``.
+    :param min: smallest allowed value, of a number only.
+    :param max: largest allowed value, of a number only.
+    :param enum: the only allowed values; empty: all.
+    :param optional: no value at all (``None``) is allowed.
+    """
+
+    type: ScalarType
+    default: Scalar = None
+    min: int | float | None = None
+    max: int | float | None = None
+    enum: tuple[Scalar, ...] = ()
+    description: str = ""
+    optional: bool = False
+
+    @property
+    def is_required(self) -> bool:
+        """Whether a run cannot start without a value."""
+        return self.default is None and not self.optional
+
+    def normalise(self, value: object) -> Scalar:
+        """Return the value in the declared type, so that ``1``, ``1.0`` and ``"1"`` are one number.
+
+        Text that reads as the declared type is taken (a command line knows nothing else).
+
+        :raises ParameterError: in plain words, without the parameter's name: the caller knows it.
+        """
+        if value is None and self.optional:
+            return None
+        typed: Scalar = _READERS[self.type](value)
+        if typed is None:
+            raise ParameterError(f"must be {_WORDS[self.type]}, got {value!r}.")
+        self._check_range(typed)
+        if self.enum and typed not in self.enum:
+            raise ParameterError(f"must be one of {', '.join(repr(item) for item in self.enum)}, got {value!r}.")
+        return typed
+
+    def _check_range(self, value: Scalar) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return
+        if self.min is not None and value < self.min:
+            raise ParameterError(f"must be at least {self.min}, got {value!r}.")
+        if self.max is not None and value > self.max:
+            raise ParameterError(f"must be at most {self.max}, got {value!r}.")
+
+
+class StepOptions(StrictModel):
+    """What Airflow is told about a step; none of it counts for the step's identity. ``None``: the pipeline's default.
+
+    :param run_after: jobs that must end first although no data flows (Azure ML SDK v1's ``StepSequence``).
+    :param retry_delay: seconds between tries.
+    :param execution_timeout: seconds after which Airflow ends the task; ``Step.timeout`` ends the job itself.
+    """
+
+    run_after: tuple[str, ...] = ()
+    retries: int | None = None
+    retry_delay: float | None = None
+    pool: str | None = None
+    queue: str | None = None
+    priority_weight: int | None = None
+    execution_timeout: float | None = None
+
+
+class Schedule(StrictModel):
+    """When a pipeline starts by itself; exactly one of ``expression`` and ``every`` is set.
+
+    :param expression: five cron fields or an Airflow preset (``@monthly``).
+    :param every: seconds between starts, counted from the start date.
+    :param time_zone: IANA name in which ``expression`` and naive dates are meant.
+    """
+
+    expression: str | None = None
+    every: float | None = None
+    time_zone: str = "UTC"
+
+
+class AirflowBlock(StrictModel):
+    """The ``airflow:`` block at the top of a pipeline. ``None``: not said.
+
+    :param start_date: naive: in the schedule's time zone.
+    :param end_date: like ``start_date``.
+    :param retry_delay: seconds.
+    """
+
+    schedule: Schedule | None = None
+    start_date: datetime | None = None
+    end_date: datetime | None = None
+    catchup: bool = False
+    max_active_runs: int | None = None
+    owner: str | None = None
+    tags: tuple[str, ...] = ()
+    retries: int | None = None
+    retry_delay: float | None = None
+    pool: str | None = None
+    queue: str | None = None
+    template: Template = "general"
+    dag_id: str | None = None
+
+
+class PipelineSpec(StrictModel):
+    """A pipeline, ready to be planned, generated or run.
+
+    :param source: the pipeline file as it was named by the caller; relative paths in steps start at its folder.
+    :param name: dag id.
+    :param parameters: the scalar inputs, in the order of the file.
+    :param steps: in topological order; steps that are ready together keep the order of the file.
+    :param step_options: one for each step.
+    :param lines: line of each step's job in ``source``.
+    :param warnings: what Azure ML would honour and we do not.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    source: Path
+    name: str
+    display_name: str = ""
+    description: str = ""
+    tags: dict[str, str] = Field(default_factory=dict)
+    parameters: dict[str, Parameter] = Field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    step_options: dict[str, StepOptions] = Field(default_factory=dict)
+    airflow: AirflowBlock = Field(default_factory=AirflowBlock)
+    lines: dict[str, int] = Field(default_factory=dict)
+    warnings: tuple[Fault, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """The folder in which relative paths of steps start."""
+        return self.source.parent

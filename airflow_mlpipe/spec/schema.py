@@ -1,0 +1,144 @@
+"""The JSON schema of a pipeline file, made from the models that read it, for editors (``mlpipe schema``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_mlpipe.spec import documents, job_documents, schedules
+from airflow_mlpipe.spec.documents import Raw
+from airflow_mlpipe.spec.job_documents import CommandJob, DataTransferJob, ParallelJob, PipelineDocument
+from airflow_mlpipe.spec.jobs import JOB_MODELS
+from airflow_mlpipe.spec.ports import DATA_TYPES, SCALAR_TYPES
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+Schema = dict[str, Any]
+
+_PORT_NAME: Schema = {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}
+_JOB_NAME: Schema = {"pattern": "^[A-Za-z_][A-Za-z0-9_.-]*$", "maxLength": 250}
+_SCALAR: Schema = {"type": ["string", "number", "boolean"]}
+_TEXT_OR_NUMBER: Schema = {"type": ["string", "number", "null"]}
+_DATE: Schema = {"type": ["string", "null"], "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}"}
+_COUNT: Schema = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\$\{\{"}]}
+
+
+def _ref(model: type[Raw]) -> Schema:
+    return {"$ref": f"#/$defs/{model.__name__}"}
+
+
+def _any_of(*schemas: Schema) -> Schema:
+    return {"anyOf": list(schemas)}
+
+
+def _entries(schema: Schema, names: Schema | None = None) -> Schema:
+    shape: Schema = {"type": ["object", "null"], "additionalProperties": schema}
+    return shape | ({"propertyNames": names} if names else {})
+
+
+_NULL: Schema = {"type": "null"}
+_PARENT_OUTPUT: Schema = {"type": "string", "pattern": r"^\s*\$\{\{\s*parent\s*\.\s*outputs\s*\."}
+_DECLARED_INPUT = _any_of(_SCALAR, _ref(documents.InputKeys))
+_DECLARED_OUTPUT = _any_of(_NULL, _ref(documents.OutputKeys))
+_ENVIRONMENT = _any_of({"type": "string"}, _ref(documents.EnvironmentKeys), _NULL)
+_JOB_FIELDS: dict[str, Schema] = {
+    "type": {"enum": list(JOB_MODELS)},
+    "component": {"type": ["string", "object"]},
+    "inputs": _entries(
+        _any_of({"type": ["string", "number", "boolean", "null"]}, _ref(documents.InputKeys)), _PORT_NAME
+    ),
+    "outputs": _entries(_any_of(_NULL, _PARENT_OUTPUT, _ref(documents.OutputKeys)), _PORT_NAME),
+    "environment": _ENVIRONMENT,
+    "environment_variables": _entries(_SCALAR),
+    "mini_batch_size": _any_of({"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[0-9]+$"}),
+}
+_JOB: Schema = {
+    "if": {"properties": {"type": {"const": "parallel"}}, "required": ["type"]},
+    "then": _ref(ParallelJob),
+    "else": {
+        "if": {"properties": {"type": {"const": "data_transfer"}}, "required": ["type"]},
+        "then": _ref(DataTransferJob),
+        "else": _ref(CommandJob),
+    },
+}
+_SHAPES: dict[type[Raw], dict[str, Schema]] = {
+    PipelineDocument: {
+        "inputs": _entries(_DECLARED_INPUT, _PORT_NAME),
+        "outputs": _entries(_DECLARED_OUTPUT, _PORT_NAME),
+        "jobs": {"additionalProperties": _JOB, "propertyNames": _JOB_NAME},
+        "tags": _entries(_SCALAR),
+    },
+    CommandJob: _JOB_FIELDS,
+    ParallelJob: _JOB_FIELDS,
+    DataTransferJob: _JOB_FIELDS | {"task": {"const": "copy_data"}},
+    job_documents.ParallelTaskKeys: {"type": {"const": "run_function"}, "environment": _ENVIRONMENT},
+    documents.InputKeys: {"type": {"enum": [*SCALAR_TYPES, *DATA_TYPES]}, "default": _SCALAR},
+    documents.OutputKeys: {"path": _PARENT_OUTPUT},
+    documents.EnvironmentKeys: {
+        "conda_file": {"type": ["string", "object"]},
+        "pip_requirements": _any_of({"type": "string"}, {"type": "array", "items": {"type": "string"}}),
+    },
+    documents.PartitionKeys: {"count": _COUNT, "ahead": _COUNT},
+    documents.AirflowKeys: {
+        "schedule": _any_of({"type": "string"}, _NULL, _ref(schedules.CronKeys), _ref(schedules.RecurrenceKeys)),
+        "start_date": _DATE,
+        "end_date": _DATE,
+        "retry_delay": _TEXT_OR_NUMBER,
+    },
+    documents.JobAirflowKeys: {
+        "partitions": _entries(_ref(documents.PartitionKeys)),
+        "retry_delay": _TEXT_OR_NUMBER,
+        "execution_timeout": _TEXT_OR_NUMBER,
+    },
+    schedules.CronKeys: {"time_zone": {"type": "string"}, "start_time": _DATE, "end_time": _DATE},
+    schedules.RecurrenceKeys: {"time_zone": {"type": "string"}, "start_time": _DATE, "end_time": _DATE},
+}
+
+
+def _definitions() -> dict[str, Schema]:
+    """Return the schema of every model by its name, nested models hoisted."""
+    definitions: dict[str, Schema] = {}
+    for model in _SHAPES:
+        schema = model.model_json_schema()
+        for name, nested in schema.pop("$defs", {}).items():
+            definitions.setdefault(name, nested)
+        definitions[model.__name__] = schema
+    for model, shapes in _SHAPES.items():
+        _refine(definitions[model.__name__], shapes)
+    for schema in definitions.values():
+        _finish(schema)
+    return definitions
+
+
+def _refine(schema: Schema, shapes: dict[str, Schema]) -> None:
+    for name, shape in shapes.items():
+        found = schema["properties"].get(name)
+        if found is not None:
+            kept = {
+                key: found[key] for key in ("description", "default", "minProperties") if found.get(key) is not None
+            }
+            schema["properties"][name] = kept | ({"type": "object"} if name == "jobs" else {}) | shape
+
+
+def _finish(schema: Schema) -> None:
+    """Make refused keys impossible and drop what is noise for a reader."""
+    schema.pop("title", None)
+    for key in schema.get("properties", {}).values():
+        key.pop("title", None)
+        key.pop("ignored", None)
+        if key.pop("refused", None) is not None:
+            key["not"] = {}
+
+
+def json_schema() -> Schema:
+    """Return the JSON schema (draft 2020-12) of a pipeline file.
+
+    It knows keys, types and allowed values; references, files and cycles are checked by ``mlpipe validate`` alone.
+    """
+    definitions = _definitions()
+    pipeline = definitions.pop(PipelineDocument.__name__)
+    return {
+        "$schema": DIALECT,
+        "title": "airflow-mlpipe pipeline",
+        "description": "A pipeline in the YAML of Azure ML CLI v2, with an 'airflow' block.",
+        **{key: value for key, value in pipeline.items() if key != "description"},
+        "$defs": dict(sorted(definitions.items())),
+    }
