@@ -68,10 +68,10 @@ def walk(root: str | os.PathLike[str], include: Iterable[str] | None = None) -> 
     :raises DataError: if the tree holds a link that leaves it, a link to nothing, a link to a folder around itself, a
         pipe, socket or device, or a folder that cannot be listed; if a path of ``include`` is not plain and relative.
     """
-    real = os.path.realpath(root)
     try:
+        real = os.path.realpath(root)
         status = os.stat(real)  # noqa: PTH116 - hot path of the reuse look-up, plain strings throughout
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # a zero byte is a ValueError: no file has such a name
         return None
     except OSError as error:
         raise _unlisted(os.fspath(root), error) from error
@@ -98,7 +98,7 @@ def _single_file(real: str, status: os.stat_result, include: Iterable[str] | Non
 
 def _included(tree: Tree, include: Iterable[str]) -> Iterator[FileStat]:
     for path in set(include):
-        if not path or path.startswith("/") or not {"", ".", ".."}.isdisjoint(path.split("/")):
+        if not path or path.startswith("/") or "\0" in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
             raise DataError(f"{path!r} is not a plain relative path, it cannot name a file inside {tree.root!r}.")
         full = f"{tree.root}/{path}"
         _refuse_leaving(tree.root, path, os.path.realpath(full))

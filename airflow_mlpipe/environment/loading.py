@@ -70,10 +70,16 @@ def _pip(value: object, base: Path) -> RequirementLines:
     if isinstance(value, list):
         return RequirementLines.of_list(value, base, "pip_requirements")
     if isinstance(value, str) and value.strip():
-        return RequirementLines.of_file(base / value, base)
+        return RequirementLines.of_file(base / _path(value, "pip_requirements"), base)
     raise ConfigError(
         f"environment: pip_requirements is {value!r}; write the path of a requirements file, or a list of lines."
     )
+
+
+def _path(value: str, key: str) -> str:
+    if "\0" in value:
+        raise ConfigError(f"environment: {key} holds a zero byte; no file has such a name.")
+    return value
 
 
 def _conda(value: object, base: Path) -> tuple[str | None, tuple[str, ...], tuple[str, ...], RequirementLines]:
@@ -111,7 +117,7 @@ def _conda_document(value: object, base: Path) -> tuple[Mapping[str, Any], Path,
         raise ConfigError(
             f"environment: conda_file is {value!r}; write the path of a conda YAML file, or its content as a mapping."
         )
-    path = base / value
+    path = base / _path(value, "conda_file")
     try:
         document = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
     except OSError as error:
@@ -142,7 +148,7 @@ def _python_version(version: str) -> str | None:
     if _PYTHON_RANGE.fullmatch(version.strip()):
         return "".join(version.split())
     raise ConfigError(
-        f"environment: the Python version {version.strip()!r} is not understood. "
+        f"environment: the Python version {version.strip().removeprefix('=')!r} is not understood. "
         "Write python=3.11 or python>=3.10,<3.13."
     )
 

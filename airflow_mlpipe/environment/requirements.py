@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -63,7 +64,7 @@ class RequirementLines:
         :raises ConfigError: if a line is malformed or cannot be honoured.
         :raises DataError: if a file is missing or cannot be read.
         """
-        root = base if path.resolve().is_relative_to(base.resolve()) else path.parent
+        root = base if _real(path).is_relative_to(_real(base)) else path.parent
         reader = _Reader(cls(), root)
         reader.read(path, constraint=False, named_by=None)
         return reader.found
@@ -72,11 +73,11 @@ class RequirementLines:
 class _Reader:
     def __init__(self, found: RequirementLines, root: Path) -> None:
         self.found = found
-        self._root = root.resolve()
+        self._root = _real(root)
         self._open: list[Path] = []
 
     def read(self, path: Path, *, constraint: bool, named_by: str | None) -> None:
-        real = path.resolve()
+        real = _real(path)
         if not real.is_relative_to(self._root):
             raise ConfigError(
                 f"{named_by}: {path.name} lies outside {self._root}. Move it there, or write its lines in place."
@@ -103,12 +104,21 @@ class _Reader:
             plain = " ".join(_COMMENT.sub("", line).split())
             if not plain:
                 continue
+            if _CREDENTIALS.search(plain):
+                raise ConfigError(
+                    f"{shown}: a requirement holds a user name or password in its address. "
+                    "Set it on the machine (.netrc, pip.conf, uv.toml)."
+                )
             if include := _INCLUDE.fullmatch(plain):
                 limits = constraint or include["option"] in ("-c", "--constraint")
                 self.read(folder / include["path"], constraint=limits, named_by=f"{shown}, {plain!r}")
                 continue
             _check(plain, shown)
             (self.found.constraints if constraint else self.found.pip).append(plain)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # resolve() raises on links in a circle
 
 
 def _check(line: str, shown: str) -> None:
@@ -127,11 +137,6 @@ def _check(line: str, shown: str) -> None:
     if "$" in line:
         raise ConfigError(
             f"{shown}: {line!r} holds a variable; its value would differ from machine to machine. Write the value."
-        )
-    if _CREDENTIALS.search(line):
-        raise ConfigError(
-            f"{shown}: a requirement holds a user name or password in its address. "
-            "Set it on the machine (.netrc, pip.conf, uv.toml)."
         )
     from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - heavy, most starts need none
 

@@ -63,7 +63,9 @@ def tree(tmp_path: Path) -> Path:
 
 def rows(path: Path) -> tuple[int, int]:
     with closing(sqlite3.connect(path)) as database:
-        trees, files = (database.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("tree_v1", "file_v1"))
+        trees, files = (
+            database.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("tree_v1", "file_v1")
+        )
         return trees, files
 
 
@@ -238,7 +240,8 @@ from airflow_mlpipe.content.mounts import file_system_of
 import time, os
 root = Path(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-memo = DigestMemo(Path(sys.argv[2]), clock=lambda: time.time_ns() + 10**11, trusted={file_system_of(os.path.realpath(root))})
+here = file_system_of(os.path.realpath(root))
+memo = DigestMemo(Path(sys.argv[2]), clock=lambda: time.time_ns() + 10**11, trusted={here})
 assert memo.manifest(root) == scan(root) == memo.manifest(root)
 print(memo.files_read)
 """
@@ -269,7 +272,8 @@ def test_many_processes_share_one_database(tmp_path: Path, tree: Path) -> None:
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
     answers = [process.communicate() for process in running]
     truth, below = scan(tree), scan(tree / "sub")
-    assert truth is not None and below is not None
+    assert truth is not None
+    assert below is not None
     assert {line for out, _ in answers for line in out.splitlines()} == {f"{truth.digest} {below.digest}"}
     assert [error for _, error in answers] == [""] * 4
     memo = memo_at(tmp_path / "memo.db")
@@ -357,7 +361,8 @@ class MemoIsTheTruth(RuleBasedStateMachine):
         if not hasattr(self, "root"):
             return
         truth, part = scan(self.root), scan(self.root, ["a", "d/e"])
-        assert truth is not None and part is not None
+        assert truth is not None
+        assert part is not None
         assert self.memo.summary(self.root) == truth.summary
         assert self.memo.manifest(self.root) == truth
         assert self.memo.summary(self.root, ["a", "d/e"]) == part.summary
