@@ -34,7 +34,7 @@ _CONNECTION = {
         },
         "workspace_file": {
             "label": "Workspace file",
-            "description": "Instead of the text above: path of a workspace.yml that all workers and triggerers can read.",
+            "description": "Instead of the text: path of a workspace.yml that workers and triggerers can read.",
             "schema": {"type": ["string", "null"]},
         },
     },

@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow_mlpipe.errors import ConfigError, MLPipeError, StoreError
 from airflow_mlpipe.execution.lifecycle import begin
 from airflow_mlpipe.execution.planner import plan
+from airflow_mlpipe.hooks.edge import DEFAULT_CONN_ID
 from airflow_mlpipe.workspace import Workspace, find_workspace, load_workspace, workspace_from_mapping
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from airflow_mlpipe.spec.step import Step
     from airflow_mlpipe.tracking.base import StepRecord
 
-DEFAULT_CONN_ID = "mlpipe_default"
 _FIELDS = ("workspace", "workspace_file")
 
 

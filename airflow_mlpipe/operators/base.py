@@ -6,16 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator, conf
+from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_mlpipe.errors import (
-    ConfigError,
-    EnvironmentBuildError,
-    MLPipeError,
-    ParameterError,
-    SpecError,
-    SubmitRejectedError,
-)
+from airflow_mlpipe.errors import ConfigError, MLPipeError
+from airflow_mlpipe.hooks.edge import DEFAULT_CONN_ID, dag_folder, for_airflow
 from airflow_mlpipe.operators.ports import StepOutputs, build_step, output_refs, plain_inputs, producers
 from airflow_mlpipe.spec.step import Step
 
@@ -24,14 +18,6 @@ if TYPE_CHECKING:
 
     from airflow_mlpipe.operators.attempt import Attempt
     from airflow_mlpipe.triggers.job import JobTrigger
-
-DEFAULT_CONN_ID = "mlpipe_default"
-_FINAL = (SpecError, ConfigError, ParameterError, SubmitRejectedError, EnvironmentBuildError)
-
-
-def for_airflow(error: MLPipeError) -> AirflowException:
-    """Return the exception that Airflow shall see: a user's mistake is not retried, anything else is."""
-    return AirflowFailException(str(error)) if isinstance(error, _FINAL) else AirflowException(str(error))
 
 
 class MLPipeOperator(BaseOperator):
@@ -64,7 +50,7 @@ class MLPipeOperator(BaseOperator):
     @property
     def folder(self) -> Path:
         """Folder of the DAG file; relative paths start there."""
-        return Path(self.dag.fileloc).parent if self.has_dag() and self.dag.fileloc else Path.cwd()
+        return dag_folder(self)
 
 
 class JobOperator(MLPipeOperator):
@@ -199,9 +185,9 @@ class BaseStepOperator(JobOperator):
         for operator in (*producers(inputs or {}), *self._named_producers()):
             self.set_upstream(operator)
 
-    def _named_producers(self) -> Iterator[BaseOperator]:
+    def _named_producers(self) -> Iterator[Any]:
         for _, ref in output_refs(self._step):
-            if self.has_dag() and ref.job in self.dag.task_dict:
+            if self.has_dag() and ref.job in self.dag.task_dict:  # type: ignore[no-untyped-call]
                 yield self.dag.task_dict[ref.job]
 
     @property
@@ -215,15 +201,13 @@ class BaseStepOperator(JobOperator):
 
         :raises ConfigError: if it reads the output of a step that does not come before it.
         """
-        upstream = tuple(sorted(self._steps_before(self)))
-        before = self.get_flat_relative_ids(upstream=True) if self.has_dag() else set()
         for port, ref in output_refs(self._step):
-            if ref.job not in before:
+            if ref.job not in self.upstream_task_ids and ref.job not in self.get_flat_relative_ids(upstream=True):
                 raise ConfigError(
                     f"Step {self.task_id}: input {port!r} reads {ref}, but no step {ref.job!r} comes before this one. "
                     f"Give the input as {ref.job}.outputs[{ref.port!r}], or write {ref.job} >> {self.task_id}."
                 )
-        return self._step.model_copy(update={"upstream": upstream})
+        return self._step.model_copy(update={"upstream": tuple(sorted(self._steps_before(self)))})
 
     def _steps_before(self, operator: Any) -> set[str]:
         """Return the nearest steps before an operator, looking through tasks that are no steps."""

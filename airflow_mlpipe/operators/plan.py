@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from airflow.providers.common.compat.sdk import DownstreamTasksSkipped
 
 from airflow_mlpipe.errors import MLPipeError
-from airflow_mlpipe.operators.base import BaseStepOperator, MLPipeOperator, for_airflow
+from airflow_mlpipe.hooks.edge import for_airflow
+from airflow_mlpipe.operators.base import BaseStepOperator, MLPipeOperator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -143,10 +143,13 @@ def _binding_faults(step: Step) -> Iterator[str]:
         yield from _command_faults(step, "command", step.command)
     if step.parallel is not None:
         yield from _command_faults(step, "parallel.program_arguments", step.parallel.program_arguments)
-        for port, known in ((step.parallel.input, step.inputs), (step.parallel.append_row_to, step.outputs)):
-            if port is not None and port not in known:
-                noun = "input" if known is step.inputs else "output"
-                yield f"parallel: there is no {noun} {port!r}.{_choices(port, known)}"
+        yield from _port_faults("input", step.parallel.input, step.inputs)
+        yield from _port_faults("output", step.parallel.append_row_to, step.outputs)
+
+
+def _port_faults(noun: str, port: str | None, known: Iterable[str]) -> Iterator[str]:
+    if port is not None and port not in known:
+        yield f"parallel: there is no {noun} {port!r}.{_choices(port, known)}"
 
 
 def _value_faults(where: str, text: str) -> Iterator[str]:

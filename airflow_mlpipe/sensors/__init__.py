@@ -1,1 +1,5 @@
+"""Waiting for something to happen."""
 
+from airflow_mlpipe.sensors.data import DataChangedSensor
+
+__all__ = ["DataChangedSensor"]

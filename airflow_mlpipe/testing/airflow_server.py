@@ -19,7 +19,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
-import psutil
 
 from airflow_mlpipe.testing.airflow_api import AirflowApi
 
@@ -240,10 +239,11 @@ def end_sessions(sessions: Sequence[int], patience: float = 10) -> None:
 
 def _session_members(session: int) -> list[int]:
     members = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(OSError, psutil.NoSuchProcess):
-            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
-                members.append(process.pid)
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state = stat.read_text().rpartition(")")[2].split()[0]
+            if state != "Z" and os.getsid(int(stat.parent.name)) == session:
+                members.append(int(stat.parent.name))
     return members
 
 

@@ -43,7 +43,7 @@ class JobTrigger(BaseTrigger):
         polling: Mapping[str, float],
         cursor: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.mlpipe_conn_id = mlpipe_conn_id
         self.folder = folder
         self.job = dict(job)
