@@ -200,7 +200,7 @@ class LocalDatastore(LocalRecords):
         folder = self.root / OWN_FOLDER
         with suppress(OSError):
             folder.mkdir(exist_ok=True)
-        if os.access(folder, os.W_OK):
+        if folder.is_dir() and os.access(folder, os.W_OK):
             return folder / "digests.sqlite"
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
         return cache / "airflow-mlpipe" / "digests.sqlite"
