@@ -23,7 +23,7 @@ from airflow_mlpipe.generator.scheduling import (
     run_limits,
     step_task_arguments,
 )
-from airflow_mlpipe.generator.steps import OPERATORS, operator_of, step_arguments
+from airflow_mlpipe.generator.steps import OPERATORS, step_arguments
 from airflow_mlpipe.spec.model import PipelineSpec
 from airflow_mlpipe.spec.step import MODEL_TYPES, InputData, Step
 
@@ -107,7 +107,7 @@ def plan_dag(spec: PipelineSpec, folder: Path) -> DagPlan:
     """
     move = Relocation(spec.folder, folder)
     source = move.relocate(spec.source.name)
-    variables = variable_names([step.name for step in spec.steps], taken=OPERATORS)
+    variables = variable_names([step.name for step in spec.steps], taken=(_PLAN_OPERATOR, *OPERATORS.values()))
     return DagPlan(
         spec=spec,
         dag_id=dag_id_of(spec),
@@ -142,7 +142,7 @@ def _task(spec: PipelineSpec, step: Step, variable: str, move: Relocation) -> Ta
         **step_arguments(step, move),
         **step_task_arguments(spec, step.name),
     }
-    return Task(variable, operator_of(step), arguments, f"{spec.source.name}:{spec.lines[step.name]}")
+    return Task(variable, OPERATORS[step.type], arguments, f"{spec.source.name}:{spec.lines[step.name]}")
 
 
 def _edges(spec: PipelineSpec, variables: Mapping[str, str]) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:

@@ -5,29 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_mlpipe.generator.paths import Relocation
-from airflow_mlpipe.spec.step import MODEL_TYPES, InputData, InputValue, OutputData, Step
+from airflow_mlpipe.spec.step import InputData, InputValue, OutputData, Step
 
-OPERATORS = frozenset(
-    {
-        "CommandOperator",
-        "DataTransferOperator",
-        "ParallelRunOperator",
-        "PlanOperator",
-        "ScoreOperator",
-        "TrainOperator",
-    }
-)
+OPERATORS = {
+    "command": "CommandOperator",
+    "data_transfer": "DataTransferOperator",
+    "parallel": "ParallelRunOperator",
+}
+"""Step type to the operator whose arguments are the fields of such a step."""
 _NOT_ARGUMENTS = frozenset({"name", "type", "upstream"})
+_NOT_OF_A_TRANSFER = frozenset({"compute"})
+"""The worker copies; the pipeline's default target, which every step has, is not for it."""
 _JOB_OUTPUT = "${{parent.jobs."
-
-
-def operator_of(step: Step) -> str:
-    """Return the operator class that runs a step."""
-    if step.type == "data_transfer":
-        return "DataTransferOperator"
-    if step.type == "parallel":
-        return "ScoreOperator" if any(_is_model(value) for value in step.inputs.values()) else "ParallelRunOperator"
-    return "TrainOperator" if any(_is_model(value) for value in step.outputs.values()) else "CommandOperator"
 
 
 def step_arguments(step: Step, move: Relocation) -> dict[str, Any]:
@@ -35,10 +24,11 @@ def step_arguments(step: Step, move: Relocation) -> dict[str, Any]:
 
     A field with its default value is left out, and so is every default inside inputs and outputs.
     """
+    left_out = _NOT_ARGUMENTS | (_NOT_OF_A_TRANSFER if step.type == "data_transfer" else frozenset())
     written = {
         key: getattr(step, key)
         for key, info in Step.model_fields.items()
-        if key not in _NOT_ARGUMENTS and getattr(step, key) != info.get_default(call_default_factory=True)
+        if key not in left_out and getattr(step, key) != info.get_default(call_default_factory=True)
     }
     plain = {
         "code": move.relocate(step.code) if step.code else step.code,
@@ -49,10 +39,6 @@ def step_arguments(step: Step, move: Relocation) -> dict[str, Any]:
         "parallel": step.parallel.model_dump(exclude_defaults=True) if step.parallel else None,
     }
     return {key: plain.get(key, value) for key, value in written.items()}
-
-
-def _is_model(value: InputValue | OutputData) -> bool:
-    return isinstance(value, InputData | OutputData) and value.type in MODEL_TYPES
 
 
 def _input(value: InputValue, move: Relocation) -> Any:

@@ -1,0 +1,73 @@
+"""``mlpipe init``: a small pipeline that runs as it is."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from airflow_mlpipe.errors import ConfigError
+
+DESCRIPTION = """\
+Start a small pipeline in a folder: pipeline.yml, workspace.yml, scripts, data. It needs nothing but Python and runs
+as it is. Files that are there already are never overwritten."""
+EXAMPLES = """\
+mlpipe init flights
+mlpipe init --template retraining flights
+mlpipe run flights/pipeline.yml"""
+
+TEMPLATES = ("general", "retraining", "batch_scoring")
+_DOT = "dot_"
+_NAME = "PIPELINE_NAME"
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+", re.ASCII)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder to fill; made if it is not there")
+    parser.add_argument(
+        "--template", choices=TEMPLATES, default="general", help="kind of pipeline (default: %(default)s)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the files; 0 when done."""
+    folder: Path = arguments.folder
+    texts = _texts(arguments.template, _pipeline_name(folder))
+    taken = [name for name in texts if (folder / name).exists()]
+    if taken:
+        raise ConfigError(
+            f"{folder} holds {', '.join(sorted(taken))} already; nothing was written. Name another folder."
+        )
+    for name, text in texts.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    print(f"{len(texts)} files written to {folder}. Next:\n\n  mlpipe run {folder / 'pipeline.yml'}")
+    return 0
+
+
+def _pipeline_name(folder: Path) -> str:
+    """The folder's name, as far as a DAG id allows."""
+    name = _NOT_IN_NAMES.sub("_", folder.resolve().name).strip("_-")
+    return name[:100] or "pipeline"
+
+
+def _texts(template: str, pipeline: str) -> dict[str, str]:
+    root = files("airflow_mlpipe") / "dag_templates" / "init" / template
+    return {name: text.replace(_NAME, pipeline) for name, text in sorted(_walk(root, ""))}
+
+
+def _walk(folder: Traversable, prefix: str) -> list[tuple[str, str]]:
+    """Read a tree of the package; ``dot_x`` stands for ``.x``, which packaging tools leave out."""
+    found: list[tuple[str, str]] = []
+    for item in folder.iterdir():
+        name = f".{item.name.removeprefix(_DOT)}" if item.name.startswith(_DOT) else item.name
+        if item.is_dir():
+            found += [] if item.name == "__pycache__" else _walk(item, f"{prefix}{name}/")
+        else:
+            found.append((f"{prefix}{name}", item.read_text(encoding="utf-8")))
+    return found
