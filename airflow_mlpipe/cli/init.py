@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from airflow_mlpipe.errors import ConfigError
@@ -18,6 +16,7 @@ mlpipe init flights
 mlpipe init --template retraining flights
 mlpipe run flights/pipeline.yml"""
 
+_ROOT = Path(__file__).parents[1] / "dag_templates" / "init"
 TEMPLATES = ("general", "retraining", "batch_scoring")
 _DOT = "dot_"
 _NAME = "PIPELINE_NAME"
@@ -57,17 +56,13 @@ def _pipeline_name(folder: Path) -> str:
 
 
 def _texts(template: str, pipeline: str) -> dict[str, str]:
-    root = files("airflow_mlpipe") / "dag_templates" / "init" / template
-    return {name: text.replace(_NAME, pipeline) for name, text in sorted(_walk(root, ""))}
+    """Return relative path to text; ``dot_x`` in the package stands for ``.x``, which packaging tools leave out."""
+    root = _ROOT / template
+    found = (path for path in sorted(root.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
+    return {
+        _target(path.relative_to(root)): path.read_text(encoding="utf-8").replace(_NAME, pipeline) for path in found
+    }
 
 
-def _walk(folder: Traversable, prefix: str) -> list[tuple[str, str]]:
-    """Read a tree of the package; ``dot_x`` stands for ``.x``, which packaging tools leave out."""
-    found: list[tuple[str, str]] = []
-    for item in folder.iterdir():
-        name = f".{item.name.removeprefix(_DOT)}" if item.name.startswith(_DOT) else item.name
-        if item.is_dir():
-            found += [] if item.name == "__pycache__" else _walk(item, f"{prefix}{name}/")
-        else:
-            found.append((f"{prefix}{name}", item.read_text(encoding="utf-8")))
-    return found
+def _target(path: Path) -> str:
+    return path.with_name(re.sub(f"^{_DOT}", ".", path.name)).as_posix()
