@@ -13,7 +13,6 @@ from airflow_mlpipe.content.walk import FileStat, Tree, walk
 from airflow_mlpipe.errors import DataError
 
 _SMALL = 1 << 20
-_BLOCK = 8 << 20
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 """Without O_NONBLOCK the open of a pipe that took the place of a file would wait for ever."""
 
@@ -75,13 +74,14 @@ def _hash(path: str, shown: str, expected: FileStat | None) -> str:
 def _read_whole(descriptor: int, size: int) -> str | None:
     """Return the hexadecimal digest, ``None`` if there are not exactly ``size`` bytes.
 
-    Plain reads: a memory map of a file that somebody truncates ends the process with SIGBUS.
+    Plain reads, because a memory map of a file that somebody truncates ends the process with SIGBUS. One thread,
+    because blake3's threads do not live on in a forked child, which then waits for them for ever; Airflow forks.
     """
     if size < _SMALL:
         data = os.read(descriptor, size + 1)
         return blake3(data).hexdigest() if len(data) == size else None
-    hasher = blake3(max_threads=blake3.AUTO)
-    buffer = memoryview(bytearray(min(_BLOCK, size)))
+    hasher = blake3()
+    buffer = memoryview(bytearray(_SMALL))
     total = 0
     while count := os.readv(descriptor, [buffer]):
         hasher.update(buffer[:count])

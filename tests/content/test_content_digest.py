@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,23 @@ def test_a_file_has_the_digest_of_its_bytes_whatever_its_size(tmp_path: Path, si
     data = os.urandom(size)
     (tmp_path / "f").write_bytes(data)
     assert hash_file(tmp_path / "f") == f"blake3:{blake3(data).hexdigest()}"
+
+
+FORKED = """
+import os, signal, sys
+from airflow_mlpipe.content.digest import hash_file
+expected = hash_file(sys.argv[1])
+if os.fork() == 0:
+    signal.alarm(20)
+    os._exit(0 if hash_file(sys.argv[1]) == expected else 1)
+print(os.wait()[1])
+"""
+
+
+def test_a_large_file_is_hashed_in_a_forked_child_too(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(bytes(9 << 20))
+    answer = subprocess.run([sys.executable, "-c", FORKED, str(tmp_path / "f")], capture_output=True, text=True)
+    assert (answer.stdout, answer.stderr) == ("0\n", "")
 
 
 def test_nothing_there_is_none(tmp_path: Path) -> None:

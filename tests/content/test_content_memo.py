@@ -352,6 +352,15 @@ class MemoIsTheTruth(RuleBasedStateMachine):
         if files := self.files():
             data.draw(st.sampled_from(files)).unlink()
 
+    @rule(name=NAMES)
+    def make_folder(self, name: str) -> None:
+        (self.root / name).with_suffix(".folder").mkdir(parents=True, exist_ok=True)
+
+    @rule()
+    def remove_empty_folders(self) -> None:
+        for place in self.root.rglob("*.folder"):
+            place.rmdir()
+
     @rule()
     def forget(self) -> None:
         self.memo = memo_at(self.home / "memo.db")
