@@ -30,7 +30,7 @@ class InlineTarget(LocalTarget):
         super().__init__(name, root)
         self.submissions: list[tuple[str, JobSpec]] = []
         self._jobs: dict[str, JobFolder] = {}
-        self._close = weakref.finalize(self, _end_all, self.workdir, self._jobs, os.getpid())
+        self._finalizer = weakref.finalize(self, _end_all, self.workdir, self._jobs, os.getpid())
 
     @classmethod
     def from_config(cls, name: str, config: Mapping[str, Any], folder: Path) -> InlineTarget:  # noqa: ARG003 - contract
@@ -40,6 +40,10 @@ class InlineTarget(LocalTarget):
         """
         check_keys(name, config, {"type"})
         return cls(name)
+
+    def close(self) -> None:
+        """End the jobs that still run and remove the folder; happens by itself when the object or the process ends."""
+        self._finalizer()
 
     def _staged(self, job: JobFolder, spec: JobSpec) -> None:
         self._jobs[job.key] = job

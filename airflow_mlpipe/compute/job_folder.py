@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_mlpipe.compute import launcher
 from airflow_mlpipe.compute.base import JobSpec
@@ -96,6 +96,13 @@ class ExitRecord:
     signal: int | None = None
     seconds: float | None = None
     metrics: tuple[dict[str, Any], ...] = ()
+
+
+class _Claim(NamedTuple):
+    pid: int
+    start: str
+    here: bool
+    """Whether the number means a process that we can see: same boot, same container."""
 
 
 class JobFolder:
@@ -191,20 +198,27 @@ class JobFolder:
     def _alive(self) -> str:
         """Return ``queued`` or ``running``, or nothing if the job is gone or never came."""
         try:
-            text = (self.path / launcher.CLAIM).read_bytes()
             beat = (self.path / launcher.CLAIM).stat().st_mtime
         except OSError:
             return self._waiting()
-        try:
-            claim = json.loads(text)
-            pid, start = int(claim["pid"]), str(claim["start"])
-            elsewhere = {name: claim[name] for name in ("boot_id", "pid_namespace")} != launcher.here()
-        except (ValueError, TypeError, KeyError, RecursionError):
+        claim = self._claim()
+        if claim is None:
             return ""
-        if elsewhere:
+        if not claim.here:
             return "running" if time.time() - beat < STALE_HEARTBEAT else ""
-        found = launcher.process(pid) if pid > 1 else None
-        return "running" if found and found.start == start else ""
+        found = launcher.process(claim.pid)
+        return "running" if found and found.start == claim.start else ""
+
+    def _claim(self) -> _Claim | None:
+        """Return who claims the job, ``None`` if that is nobody or cannot be read."""
+        try:
+            value = json.loads((self.path / launcher.CLAIM).read_bytes())
+            pid, start = value["pid"], value["start"]
+            here = {name: value[name] for name in ("boot_id", "pid_namespace")} == launcher.here()
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return None
+        valid = isinstance(pid, int) and isinstance(start, str) and 1 < pid < 1 << 31
+        return _Claim(pid, start, here) if valid else None
 
     def _waiting(self) -> str:
         """Judge a job without a claim; past its time, take the claim so that a late launcher finds it taken."""
@@ -255,15 +269,14 @@ class JobFolder:
 
     def _signal_launcher(self, number: signal.Signals) -> None:
         """Signal the process of the claim; never another one that got its number."""
-        with suppress(OSError, ValueError, TypeError, KeyError):
-            claim = json.loads((self.path / launcher.CLAIM).read_bytes())
-            pid = int(claim["pid"])
-            if pid <= 1 or self._alive() != "running" or {**claim, **launcher.here()} != claim:
-                return
-            process = os.pidfd_open(pid)
+        claim = self._claim()
+        if claim is None or not claim.here:
+            return
+        with suppress(OSError):
+            process = os.pidfd_open(claim.pid)
             try:
-                found = launcher.process(pid)
-                if found and found.start == claim["start"]:
+                found = launcher.process(claim.pid)
+                if found and found.start == claim.start:
                     signal.pidfd_send_signal(process, number)
             finally:
                 os.close(process)

@@ -179,15 +179,14 @@ def _bytes(text: str) -> bytes:
 def read_metrics(path: Path) -> tuple[list[dict[str, Any]], str]:
     """Read what the script reported; return the good lines, and a sentence about the bad ones."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                return [], "The metrics file is not a regular file and was ignored."
+            text = stream.read(METRICS_BYTES + 1)
     except FileNotFoundError:
         return [], ""
     except OSError as error:
         return [], f"The metrics file cannot be read: {error.strerror}."
-    with os.fdopen(handle, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return [], "The metrics file is not a regular file and was ignored."
-        text = stream.read(METRICS_BYTES + 1)
     lines = text.split(b"\n")
     cut = len(text) > METRICS_BYTES or len(lines) > METRICS_LINES
     good, bad = [], []
