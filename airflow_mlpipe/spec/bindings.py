@@ -70,7 +70,7 @@ class InputBinder:
         :param optional: the input may be absent.
         """
         if isinstance(value, dict):
-            bound = self._data(value, place, port)
+            bound = self._data(value, place, port, optional)
         elif isinstance(value, str):
             bound = self._text(value, place, port, optional)
         elif value is None or isinstance(value, list):
@@ -136,12 +136,14 @@ class InputBinder:
         if isinstance(ref, ParameterRef):
             given = self._parameter(ref, place)
             if isinstance(given, DataPort):
+                if given.is_optional and not optional:
+                    self._may_be_absent(ref, place, port)
                 return self._pipeline_data(ref, given, place, port)
             if isinstance(given, ScalarPort):
                 self._check_scalar(ref, given.parameter, place, port, optional)
             return str(ref)
         if isinstance(ref, OutputRef):
-            return self._job_output(ref, place, port)
+            return self._job_output(ref, place, port, optional)
         if isinstance(ref, RunFieldRef):
             if isinstance(port, DataPort):
                 self._faults.add(place, "MLP106", f"this input is data, '{ref}' is text.")
@@ -163,22 +165,24 @@ class InputBinder:
             self._faults.add(place, "MLP106", f"this input is data, '{ref}' is of type {given.type}.")
             return
         if given.optional and given.default is None and not optional:
-            where = (
-                "mark the component's input 'optional: true'"
-                if port
-                else "list it in 'airflow: {optional_inputs: [...]}'"
-            )
-            self._faults.add(place, "MLP107", f"'{ref}' may be absent but this input must have a value; {where}.")
+            self._may_be_absent(ref, place, port)
         wanted = port.parameter.type if port else given.type
         if wanted not in (given.type, "string") and (given.type, wanted) != ("integer", "number"):
             self._faults.add(place, "MLP204", f"'{ref}' is of type {given.type}, this input is of type {wanted}.")
 
-    def _job_output(self, ref: OutputRef, place: Place, port: Port | None) -> InputValue:
+    def _may_be_absent(self, ref: Ref, place: Place, port: Port | None) -> None:
+        where = "say 'optional: true' in the component" if port else "list it in 'airflow: {optional_inputs: [...]}'"
+        self._faults.add(place, "MLP107", f"'{ref}' may be absent but this input must be there; {where}.")
+
+    def _job_output(self, ref: OutputRef, place: Place, port: Port | None, optional: bool) -> InputValue:
         if isinstance(port, ScalarPort):
             self._faults.add(place, "MLP106", f"this input is of type {port.parameter.type}, '{ref}' is data.")
         output = self.output(ref, place)
         if output is not None:
             self._check_data_type(ref, output.type, place, port)
+            if output.optional and not optional:
+                text = f"'{ref}' may stay empty; this job fails then unless its input is optional too."
+                self._faults.add(place, "MLP206", text)
         kind = port.type if isinstance(port, DataPort) else (output.type if output else "uri_folder")
         return InputData(type=kind, path=str(ref), mode=port.mode if isinstance(port, DataPort) else None)
 
@@ -205,7 +209,7 @@ class InputBinder:
             self._faults.add(place, "MLP104", f"'{ref}' names no output of the job '{ref.job}'.{hint}")
         return outputs.get(ref.port)
 
-    def _data(self, value: dict[str, Any], place: Place, port: Port | None) -> InputValue:
+    def _data(self, value: dict[str, Any], place: Place, port: Port | None, optional: bool) -> InputValue:
         if isinstance(port, ScalarPort):
             self._faults.add(place, "MLP106", f"this input is of type {port.parameter.type}; write its value.")
             return None
@@ -220,7 +224,8 @@ class InputBinder:
             if "path" not in value:
                 self._faults.add(place, "MLP022", "the key 'path' is missing.", of_key=True)
             return None
-        return self._data_at(keys, keys.path, place, port)
+        bound = self._data_at(keys, place, port, optional or keys.optional)
+        return bound.model_copy(update={"optional": True}) if bound is not None and keys.optional else bound
 
     def _check_declared_type(self, keys: InputKeys, place: Place) -> None:
         if keys.type is not None and keys.type not in DATA_TYPES:
@@ -228,15 +233,19 @@ class InputBinder:
             text = f"must be one of {', '.join(DATA_TYPES)}, got {describe(keys.type)}.{hint}"
             self._faults.add(place / "type", "MLP024", text)
 
-    def _data_at(self, keys: InputKeys, path: str, place: Place, port: DataPort | None) -> InputValue:
-        declared = port
+    def _data_at(self, keys: InputKeys, place: Place, port: DataPort | None, optional: bool) -> InputData | None:
+        declared, path = port, keys.path or ""
         if keys.type in DATA_TYPES:
             declared = DataPort(cast(DataType, keys.type), keys.mode or (port.mode if port else None))
         parts = parsed(path, place / "path", self._faults)
         if parts is None:
             return None
         if len(parts) == 1 and not isinstance(parts[0], str):
-            bound = self._reference(parts[0], place / "path", declared or DataPort("uri_folder"), False)
+            bound = self._reference(parts[0], place / "path", declared, optional)
+            if isinstance(bound, str) and declared is None:
+                self._faults.add(
+                    place / "path", "MLP106", f"'{parts[0]}' is no data; write it as the value of the input."
+                )
             extra: dict[str, Any] = {"mode": keys.mode} if keys.mode else {}
             return bound.model_copy(update=extra) if isinstance(bound, InputData) else None
         if any(not isinstance(part, str) for part in parts):
@@ -246,7 +255,7 @@ class InputBinder:
         found = data_path(path, self._scope.source, place / "path", self._faults)
         mode: Mode | None = keys.mode or (declared.mode if declared else None)
         kind: DataType = declared.type if declared else "uri_folder"
-        return InputData(type=kind, path=found, mode=mode, optional=keys.optional) if found is not None else None
+        return InputData(type=kind, path=found, mode=mode) if found is not None else None
 
 
 class OutputBinder:

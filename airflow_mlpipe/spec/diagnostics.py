@@ -107,9 +107,17 @@ class Faults:
 
         :param of_key: point at the key rather than at the value.
         """
+        self._add(place, str(place), code, message, of_key)
+
+    def add_unknown_key(self, place: Place, message: str) -> None:
+        """Note a key that nobody knows: it is pointed at, and the mapping that holds it is named."""
+        holder = Place(place.file, place.marks, place.path[:-1])
+        self._add(place, str(holder), "MLP021", f"unknown key '{place.path[-1]}'.{message}", True)
+
+    def _add(self, place: Place, path: str, code: str, message: str, of_key: bool) -> None:
         level: Level = "warning" if int(code[3:]) >= FIRST_WARNING else "error"
         at = place.position(of_key)
-        self._found[Fault(place.file, at.line, at.column, level, code, str(place), message)] = None
+        self._found[Fault(place.file, at.line, at.column, level, code, path, message)] = None
 
     def _sorted(self, level: Level) -> tuple[Fault, ...]:
         return tuple(sorted(fault for fault in self._found if fault.level == level))

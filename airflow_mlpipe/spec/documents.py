@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from airflow_mlpipe.spec.step import DataType
 
 Text = Annotated[str, StringConstraints(min_length=1)]
+AssetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", max_length=255)]
 Mode = Literal["ro_mount", "rw_mount", "download", "direct", "eval_mount", "eval_download"]
 OutputMode = Literal["rw_mount", "upload", "direct"]
 Entries = dict[str, Any]
@@ -134,7 +135,7 @@ class OutputKeys(Raw):
 
     type: DataType | None = Field(None, description="Data type.")
     mode: OutputMode | None = Field(None, description="How the job writes.")
-    name: Text | None = Field(
+    name: AssetName | None = Field(
         None, description="Registers the output under this name; models as models, all else as datasets."
     )
     path: Any = free(

@@ -16,7 +16,7 @@ from airflow_mlpipe.spec.parallel_keys import parallel_task
 from airflow_mlpipe.spec.partition_keys import apply_input_keys
 from airflow_mlpipe.spec.paths import Source
 from airflow_mlpipe.spec.ports import Port, ScalarPort, check_port_name
-from airflow_mlpipe.spec.software import code_folder, compute_name, environment, includes
+from airflow_mlpipe.spec.software import check_script, code_folder, compute_name, environment, includes
 from airflow_mlpipe.spec.step import InputData, InputValue
 from airflow_mlpipe.spec.structure import known, texts
 from airflow_mlpipe.spec.times import duration
@@ -94,6 +94,7 @@ class StepLowerer:
                     here = draft.place / "airflow" / "optional_inputs" / number
                     self._faults.add(here, "MLP116", f"the job has no input '{port}'.{known(port, list(given))}")
             inputs = {port: binder.bind(value, place / port, None, port in optional) for port, value in given.items()}
+            optional |= {port for port, value in inputs.items() if isinstance(value, InputData) and value.optional}
         else:
             ports = draft.component.inputs
             optional = {name for name, port in ports.items() if port is not None and port.is_optional}
@@ -164,9 +165,13 @@ class StepLowerer:
         if definition.command is None:
             self._faults.add(place, "MLP022", "the key 'command' is missing (or 'component').", of_key=True)
             return more
+        code = code_folder(definition.code, place / "code", source, self._faults)
+        if definition.code is None or code is not None:
+            folder = source.folder / code if code is not None else None
+            check_script(definition.command, folder, more["additional_includes"], place / "command", self._faults)
         return more | {
             "command": ports.command(definition.command, place / "command"),
-            "code": code_folder(definition.code, place / "code", source, self._faults),
+            "code": code,
             "environment": environment(definition.environment, place / "environment", source, self._faults),
         }
 

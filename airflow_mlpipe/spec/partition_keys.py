@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-from datetime import datetime
 from typing import Any
 
 from airflow_mlpipe.spec.bindings import Scope, parsed
@@ -14,6 +13,7 @@ from airflow_mlpipe.spec.expressions import ParameterRef, RunFieldRef
 from airflow_mlpipe.spec.ports import ScalarPort
 from airflow_mlpipe.spec.step import InputData, InputValue, Partitions
 from airflow_mlpipe.spec.structure import describe, known, validate
+from airflow_mlpipe.spec.times import date
 
 _DATE_FIELDS = frozenset({"data_interval_start", "data_interval_end", "logical_date", "ds", "ts", "partition_key"})
 _STRFTIME = re.compile(r"%([YymdHMSjUWGV%])|%(.?)", re.DOTALL)
@@ -43,12 +43,7 @@ def _expression(text: str, place: Place, wanted: str, scope: Scope, faults: Faul
 def _anchor(text: str, place: Place, scope: Scope, faults: Faults) -> str | None:
     if "${{" in text:
         return _expression(text, place, "string", scope, faults)
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        faults.add(place, "MLP142", f"must be a date such as 2013-02-01 or an expression, got {text!r}.")
-        return None
-    return text
+    return text if date(text, place, faults) is not None else None
 
 
 def _count(value: Any, smallest: int, place: Place, scope: Scope, faults: Faults) -> int | str | None:

@@ -124,6 +124,11 @@ class _Builder:
         return (*frame.path, len(frame.container) if isinstance(frame.container, list) else frame.key or "")
 
     def _refuse_extras(self, event: _Event, path: KeyPath) -> None:
+        if isinstance(event, yaml.ScalarEvent) and "\0" in event.value:
+            self.damaged = True
+            self.fault(
+                event, "MLP012", "holds a NUL character, which no command, file name or variable can hold.", path
+            )
         if isinstance(event, yaml.AliasEvent):
             self.damaged = True
             self.fault(event, "MLP006", f"aliases are not read ('*{event.anchor}'). Write the value out.", path)

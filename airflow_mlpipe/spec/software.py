@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
+from pathlib import Path
 from typing import Any
 
-from airflow_mlpipe.spec.diagnostics import Faults, Place
+from airflow_mlpipe.spec.diagnostics import Faults, Place, did_you_mean
 from airflow_mlpipe.spec.documents import EnvironmentKeys
 from airflow_mlpipe.spec.paths import Source
 from airflow_mlpipe.spec.structure import describe, validate
 
 _NAMED = re.compile(r"(azureml:)?([A-Za-z0-9][A-Za-z0-9_.\-]*)(?::([A-Za-z0-9_.\-]+)|@([A-Za-z0-9_.\-]+))?")
+_SCRIPT = re.compile(r"\s*python3?\s+(?:-[uBO]\s+)*([A-Za-z0-9_./\-]+\.py)(?=\s|$)")
 _LISTS = {
     "conda_file": "the path of a conda file or its content",
     "pip_requirements": "the path of a requirements file or a list of requirements",
@@ -98,6 +101,25 @@ def code_folder(text: str | None, place: Place, source: Source, faults: Faults) 
         faults.add(place, "MLP124", f"'{text}' is not a local folder; code is taken from a folder such as ./src.")
         return None
     return source.existing(text, place, "folder", faults)
+
+
+def check_script(command: str, folder: Path | None, included: tuple[str, ...], place: Place, faults: Faults) -> None:
+    """Note a fault if a command plainly starts a Python script that is not in its code folder.
+
+    :param folder: the code folder, ``None`` for a job without code.
+    :param included: the additional includes; each lies in the code folder under its own name.
+    """
+    match = _SCRIPT.match(command)
+    if match is None or match[1].startswith("/"):
+        return
+    script = posixpath.normpath(match[1])
+    if script.split("/")[0] in {posixpath.basename(path) for path in included}:
+        return
+    if folder is None:
+        faults.add(place, "MLP121", f"runs '{script}' but the job has no code; write 'code: ./src'.")
+    elif not (folder / script).is_file():
+        hint = did_you_mean(script, [path.name for path in folder.glob("*.py")])
+        faults.add(place, "MLP121", f"there is no file '{script}' in the code folder.{hint}")
 
 
 def includes(paths: list[str], place: Place, source: Source, faults: Faults) -> tuple[str, ...]:

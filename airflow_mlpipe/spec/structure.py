@@ -88,6 +88,7 @@ _VALUE_FAULTS: dict[str, Callable[[ErrorDetails], str]] = {
     "less_than_equal": _bound,
     "string_too_short": lambda _: "must not be empty.",
     "too_short": lambda _: "must not be empty.",
+    "string_pattern_mismatch": lambda error: f"must be made of letters, digits, '_', '-', '.', got {error['input']!r}.",
 }
 
 
@@ -106,20 +107,15 @@ def _path_in(data: Any, loc: tuple[int | str, ...]) -> KeyPath:
 def _note(model: type[BaseModel], error: ErrorDetails, place: Place, path: KeyPath, faults: Faults) -> None:
     here = place.below(path)
     if error["type"] == "extra_forbidden":
-        holder = place.below(path[:-1])
         known = _known_keys(_model_at(model, path[:-1]))
         hint = did_you_mean(str(path[-1]), known) or f" Known keys: {', '.join(sorted(known))}."
-        faults.add(Place(here.file, here.marks, here.path), "MLP021", f"unknown key{_in(holder)}.{hint}", of_key=True)
+        faults.add_unknown_key(here, hint)
     elif error["type"] == "missing":
         faults.add(here, "MLP022", f"the key '{error['loc'][-1]}' is missing.", of_key=True)
     elif error["type"] in _VALUE_FAULTS:
         faults.add(here, "MLP024", _VALUE_FAULTS[error["type"]](error))
     else:
         faults.add(here, "MLP023", _wrong_type(error))
-
-
-def _in(holder: Place) -> str:
-    return f" in '{holder}'" if holder.path else ""
 
 
 def _without(data: Any, paths: list[KeyPath]) -> Any:
