@@ -21,6 +21,7 @@ from airflow_mlpipe.workspace import Workspace
 _DRIVER = Path(__file__).parent.parent / "compute" / "parallel_driver.py"
 _DRIVER_NAME = "parallel_driver.py"
 _SETTINGS_NAME = "parallel.json"
+_ROW_FILE = "parallel_run_step.txt"
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,13 @@ def fetch_input(workspace: Workspace, port: str, item: ResolvedInput, job: JobRe
     return to
 
 
+def _row_file(step: Step, task: ParallelTask, outputs: Mapping[str, str]) -> str | None:
+    if task.append_row_to is None:
+        return None
+    place = outputs[task.append_row_to]
+    return place if step.outputs[task.append_row_to].type == "uri_file" else f"{place}/{_ROW_FILE}"
+
+
 def _parallel(
     step: Step, task: ParallelTask, inputs: Mapping[str, str], outputs: Mapping[str, str]
 ) -> tuple[str, dict[str, str]]:
@@ -152,7 +160,7 @@ def _parallel(
         "timeout": task.timeout,
         "error_threshold": task.error_threshold,
         "mini_batch_error_threshold": task.mini_batch_error_threshold,
-        "append_row_file": f"{outputs[task.append_row_to]}/parallel_run_step.txt" if task.append_row_to else None,
+        "append_row_file": _row_file(step, task, outputs),
     }
     command = f'python "${{MLPIPE_JOB_DIR}}/{_DRIVER_NAME}" "${{MLPIPE_JOB_DIR}}/{_SETTINGS_NAME}"'
     return command, {_DRIVER_NAME: _DRIVER.read_text(encoding="utf-8"), _SETTINGS_NAME: json.dumps(settings, indent=1)}
