@@ -1,0 +1,48 @@
+# Written by airflow-mlpipe 0.1.0 (template general): change the spec, not this file.
+# spec hash: sha256:b61bd05485daf3c091f6a55a44cbabc68063be73306a612c213ccab52a38da23
+# spec: ../pipelines/minimal.yml
+"""minimal.
+
+The spec of this pipeline is ../pipelines/minimal.yml.
+To write this file anew, run in its folder:
+
+    mlpipe generate ../pipelines/minimal.yml -o .
+"""
+
+from airflow.sdk import DAG, Param
+from airflow_mlpipe.operators import (
+    CommandOperator,
+    PlanOperator,
+)
+
+with DAG(
+    dag_id="minimal",
+    schedule=None,
+    catchup=False,
+    doc_md=__doc__,
+    params={
+        "reuse": Param(
+            "auto",
+            type="string",
+            enum=["auto", "force", "disable"],
+            description="auto: reuse what is identical; force: run every step; disable: run all, keep no record.",
+        ),
+        "reuse_steps": Param(
+            {},
+            type="object",
+            description='The same for single steps: {"train": "force"}.',
+        ),
+    },
+):
+    plan = PlanOperator(
+        task_id="plan",
+    )
+
+    # minimal.yml:3
+    hello = CommandOperator(
+        task_id="hello",
+        command="echo hello",
+        trigger_rule="none_failed",
+    )
+
+    plan >> hello

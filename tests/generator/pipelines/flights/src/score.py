@@ -1,0 +1,1 @@
+"""Never run: the golden files only name this script (score)."""
