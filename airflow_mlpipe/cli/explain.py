@@ -20,7 +20,7 @@ EXAMPLES = "mlpipe explain flight_delays latest train"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("pipeline", metavar="PIPELINE", help="name of the pipeline (its DAG id)")
-    parser.add_argument("run", metavar="RUN", help="run id, or 'latest'")
+    parser.add_argument("run_id", metavar="RUN", help="run id, or 'latest'")
     parser.add_argument("step", metavar="STEP", nargs="?", help="one step; default: all of the run")
     parser.add_argument(
         "--workspace", type=Path, metavar="FILE", help="workspace.yml to use instead of the nearest one"
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the explanation; 0 if there is one."""
     workspace = open_workspace(arguments, Path.cwd())
-    run_id = _run_id(workspace, arguments.pipeline, arguments.run)
+    run_id = _run_id(workspace, arguments.pipeline, arguments.run_id)
     records = workspace.runs.steps(arguments.pipeline, run_id)
     if arguments.step is not None:
         records = [_one(records, arguments.step, run_id)]
