@@ -17,14 +17,16 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import psutil
-from demo_report import registry_faults, show_registry, show_runs
+from demo_report import registry_faults, short, show_registry, show_runs
 from landing import lay_out
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from airflow_mlpipe.errors import MLPipeError
+from airflow_mlpipe.testing.airflow_api import AirflowApi
 from airflow_mlpipe.testing.airflow_server import AirflowServer, end_sessions
 from airflow_mlpipe.workspace import load_workspace
 
@@ -37,7 +39,7 @@ REST_CONF = {"month": "2013-11", "learning_rate": 0.05}
 PATIENCE = 600
 """Seconds after which the demo gives up on a run, on a machine however slow."""
 
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 150)
 
 
 class DemoError(Exception):
@@ -124,55 +126,71 @@ def set_up() -> None:
 
 def run_all(server: AirflowServer) -> None:
     """Let the scheduler catch up, then start two runs over REST, one after the other (SQLite serves one client)."""
-    with Progress(
+    columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        console=console,
-    ) as progress:
+    )
+    with Progress(*columns, console=console) as progress:
+        watcher = Watcher(server.api, progress)
         server.api.unpause(DAG)
-        follow(server, progress, SCHEDULED_RUNS)
-        for number, run_id in enumerate(("rest_other_learning_rate", "rest_same_again"), start=1):
-            progress.console.print(f"POST /api/v2/dags/{DAG}/dagRuns  conf {json.dumps(REST_CONF)}", highlight=False)
+        watcher.follow(SCHEDULED_RUNS)
+        for number, run_id in enumerate(("rest_0.05", "rest_0.05_again"), start=1):
+            request = json.dumps({"logical_date": None, "conf": REST_CONF})
+            progress.console.print(f"POST /api/v2/dags/{DAG}/dagRuns {request}", highlight=False)
             server.api.trigger(DAG, REST_CONF, run_id)
-            follow(server, progress, SCHEDULED_RUNS + number)
+            watcher.follow(SCHEDULED_RUNS + number)
 
 
-def follow(server: AirflowServer, progress: Progress, expected: int) -> None:
-    """Show the runs until so many have ended well.
+class Watcher:
+    """Shows a bar for each run, and a line when it has ended.
 
-    :raises DemoError: when a run failed, with the end of the log of what failed.
+    :param api: of the Airflow to look at.
+    :param progress: the display.
     """
-    bars: dict[str, object] = {str(task.fields["run_id"]): task.id for task in progress.tasks}
-    deadline = time.monotonic() + PATIENCE
-    ended: set[str] = set()
-    while len(ended) < expected:
-        if time.monotonic() > deadline:
-            raise DemoError(f"Only {len(ended)} of {expected} runs ended within {PATIENCE} s.")
-        for run in server.api.runs(DAG):
-            run_id = str(run["dag_run_id"])
-            if run_id in ended:
-                continue
-            states = server.api.task_states(DAG, run_id)
-            done = sum(state in ("success", "skipped") for state in states.values())
-            if run_id not in bars:
-                bars[run_id] = progress.add_task(run_id, total=len(states) or None, run_id=run_id)
-            progress.update(bars[run_id], completed=done, total=len(states) or None)  # type: ignore[arg-type]
-            if run["state"] == "failed":
-                raise DemoError(failure(server, run_id, states))
-            if run["state"] == "success":
-                ended.add(run_id)
-        time.sleep(0.5)
 
+    def __init__(self, api: AirflowApi, progress: Progress) -> None:
+        self._api = api
+        self._progress = progress
+        self._bars: dict[str, TaskID] = {}
+        self._ended: set[str] = set()
 
-def failure(server: AirflowServer, run_id: str, states: dict[str, str | None]) -> str:
-    """Return what failed in a run, with the end of its log."""
-    for task_id, state in states.items():
+    def follow(self, expected: int) -> None:
+        """Return when so many runs have ended well.
+
+        :raises DemoError: when a run failed, with the end of the log of what failed.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while len(self._ended) < expected:
+            if time.monotonic() > deadline:
+                raise DemoError(f"Only {len(self._ended)} of {expected} runs ended within {PATIENCE} s.")
+            for run in self._api.runs(DAG):
+                if run["dag_run_id"] not in self._ended:
+                    self._look(str(run["dag_run_id"]), str(run["state"]))
+            time.sleep(0.5)
+
+    def _look(self, run_id: str, state: str) -> None:
+        tasks = self._api.task_instances(DAG, run_id)
+        done = sum(task["state"] in ("success", "skipped") for task in tasks)
+        if run_id not in self._bars:
+            self._bars[run_id] = self._progress.add_task(short(run_id), total=None)
+        self._progress.update(self._bars[run_id], completed=done, total=len(tasks) or None)
         if state == "failed":
-            return f"{task_id} of {run_id} failed:\n{server.api.task_log(DAG, run_id, task_id)[-4000:]}"
-    return f"run {run_id} failed: {states}"
+            raise DemoError(self._failure(run_id, tasks))
+        if state == "success":
+            self._ended.add(run_id)
+            reused = sum(task["state"] == "skipped" for task in tasks)
+            text = f"{short(run_id)} ended well; the plan reused {reused} of {len(tasks) - 1} steps"
+            self._progress.console.print(text, highlight=False)
+
+    def _failure(self, run_id: str, tasks: list[dict[str, Any]]) -> str:
+        for task in tasks:
+            if task["state"] == "failed":
+                log = self._api.task_log(DAG, run_id, task["task_id"], task["try_number"])
+                return f"{task['task_id']} of {run_id} failed:\n{log[-4000:]}"
+        return f"run {run_id} failed; its tasks: { {task['task_id']: task['state'] for task in tasks} }"
 
 
 def report() -> list[str]:

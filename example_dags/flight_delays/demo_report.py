@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -12,6 +14,12 @@ from airflow_mlpipe.workspace import Workspace
 
 STEPS = ("ingest", "prepare", "train", "evaluate", "register", "score")
 METRIC = {"train": "training_auc", "evaluate": "auc"}
+RUN_ID = re.compile(r"scheduled__(\d{4}-\d{2}-\d{2})T[0-9:.+]+")
+
+
+def short(text: str) -> str:
+    """Return a text with the run ids of the scheduler cut to their dates."""
+    return RUN_ID.sub(r"\1", text)
 
 
 def run_steps(workspace: Workspace, pipeline: str) -> list[StepRecord]:
@@ -25,28 +33,30 @@ def run_steps(workspace: Workspace, pipeline: str) -> list[StepRecord]:
 
 
 def show_runs(console: Console, workspace: Workspace, pipeline: str) -> list[StepRecord]:
-    """Print a row for each step of each run.
+    """Print a row for each step of each run; seconds with a minus are those that reuse saved.
 
     :returns: the steps of the last run.
     """
-    table = Table(title=f"Runs of {pipeline}", title_justify="left")
-    for heading in ("run", "step", "", "why", "seconds", "model version", "metric"):
-        table.add_column(heading, justify="right" if heading == "seconds" else "left", overflow="fold")
+    table = Table(title=f"Runs of {pipeline}", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("run", "step", "what", "why", "seconds", "model version", "metric"):
+        right = heading == "seconds"
+        table.add_column(heading, justify="right" if right else "left", no_wrap=heading in ("run", "step", "what"))
     last: list[StepRecord] = []
     for run_id, found in groupby(run_steps(workspace, pipeline), key=lambda record: record.run_id):
         last = list(found)
         for number, record in enumerate(last):
             table.add_row(
-                run_id if number == 0 else "",
+                short(run_id) if number == 0 else "",
                 record.step,
                 record.decision,
-                record.reason,
-                f"{record.seconds:.1f}" if record.decision == "ran" else f"(saved {record.saved:.1f})",
+                short(record.reason),
+                f"{record.seconds:.1f}" if record.decision == "ran" else f"-{record.saved:.1f}",
                 ", ".join(record.registered.values()),
                 _metric(record),
             )
         table.add_section()
     console.print(table)
+    console.print("Seconds with a minus were saved by reuse.")
     return last
 
 
@@ -62,11 +72,11 @@ def _metric(record: StepRecord) -> str:
 
 def show_registry(console: Console, workspace: Workspace, model: str) -> None:
     """Print every registered version of the model and the run that made it."""
-    table = Table(title=f"Registered versions of {model}", title_justify="left")
-    for heading in ("version", "run", "content"):
-        table.add_column(heading, overflow="fold")
+    table = Table(title=f"Registered versions of {model}", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("version", "registered by run", "content"):
+        table.add_column(heading)
     for version in workspace.registry.versions("model", model):
-        table.add_row(str(version.version), str(version.lineage.get("run_id")), version.data.content.digest[:22])
+        table.add_row(str(version.version), short(str(version.lineage.get("run_id"))), version.data.content.digest[:22])
     console.print(table)
 
 
