@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from os.path import commonprefix
 from typing import Any
 
 from airflow_mlpipe.errors import DataError
@@ -38,7 +39,7 @@ def explain_difference(
             phrases += _limited([_package(item) for item in found], "packages")
         else:
             phrases += [_plain(item) for item in found]
-    return phrases
+    return list(dict.fromkeys(phrases))
 
 
 def explain_miss(record: ReuseRecord | None, parts: Mapping[str, Any], store: ReuseStore, code: Snapshot | None) -> str:
@@ -97,12 +98,23 @@ def _changed_lines(old: str | None, new: str | None) -> str:
     _, a0, a1, b0, b1 = blocks[0]
     more = f", {len(blocks) - 1} more places" if len(blocks) > 1 else ""
     if a1 - a0 == 1 and b1 - b0 == 1:
-        return f" (line {b0 + 1}: {_shorten(before[a0])} -> {_shorten(after[b0])}{more})"
+        old_line, new_line = _narrowed(before[a0], after[b0])
+        return f" (line {b0 + 1}: {_shorten(old_line)} -> {_shorten(new_line)}{more})"
     if a0 == a1:
         return f" (line {b0 + 1}: added {_shorten(after[b0])}{more})"
     if b0 == b1:
         return f" (line {b0 + 1}: removed {_shorten(before[a0])}{more})"
     return f" (lines {b0 + 1}-{b1}{more})"
+
+
+def _narrowed(old: str, new: str) -> tuple[str, str]:
+    """Drop the words that two long lines begin with alike, so that what differs is seen."""
+    if max(len(old.strip()), len(new.strip())) <= _MAX_LINE:
+        return old, new
+    before, after = old.split(), new.split()
+    same = len(commonprefix([before, after]))
+    lead = ["..."] if same else []
+    return " ".join(lead + before[same:]), " ".join(lead + after[same:])
 
 
 def _shorten(line: str) -> str:
@@ -129,9 +141,7 @@ _NOUNS = {"inputs": "input", "parameters": "input", "variables": "environment va
 
 def _plain(item: Difference) -> str:
     if item.part == "inputs":
-        if item.old is None or item.new is None:
-            return f"input {item.name} {'is new' if item.old is None else 'is gone'}"
-        return f"input {item.name} has other contents"
+        return _data(item)
     if item.part == "schema":
         return "the format of identities changed with this version of mlpipe"
     if item.part == "reuse_version":
@@ -143,6 +153,15 @@ def _plain(item: Difference) -> str:
     if item.new is None:
         return f"{name}: no longer set (was {_value(item.old)})"
     return f"{name}: {_value(item.old)} -> {_value(item.new)}"
+
+
+def _data(item: Difference) -> str:
+    port, _, field = item.name.partition(".")
+    if item.old is None or item.new is None:
+        return f"input {port} {'is new' if item.old is None else 'is gone'}"
+    if field == "type":
+        return f"type of input {port}: {_value(item.old)} -> {_value(item.new)}"
+    return f"input {port} has other contents"
 
 
 def _value(value: object) -> str:
