@@ -47,9 +47,11 @@ def _run_id(workspace: Workspace, pipeline: str, asked: str) -> str:
     runs = workspace.runs.runs(pipeline)
     if not runs:
         known = workspace.runs.pipelines()
+        close = difflib.get_close_matches(pipeline, known, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ParameterError(
             f"Workspace {workspace.name!r} has no runs of {pipeline!r}. "
-            f"It has runs of: {', '.join(known) or 'nothing'}."
+            f"It has runs of: {', '.join(known) or 'nothing'}.{hint}"
         )
     if asked == "latest":
         return runs[-1].run_id

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from airflow_mlpipe.cli.run_options import open_workspace
 from airflow_mlpipe.errors import ParameterError
-from airflow_mlpipe.execution.choice import format_bytes
+from airflow_mlpipe.execution.choice import describe
 from airflow_mlpipe.registry.base import AssetKind, AssetVersion
 
 DESCRIPTION = "List registered models (or datasets), their versions, metrics and the run that made each."
@@ -59,5 +59,5 @@ def _row(asset: AssetVersion) -> tuple[str, ...]:
         for name, value in asset.metrics.items()
     )
     made = f"{asset.lineage.get('pipeline', '')} {asset.lineage.get('run_id', '')} {asset.lineage.get('step', '')}"
-    size = f"{asset.data.content.files} files, {format_bytes([asset.data.content.size])}"
+    size = describe({"": asset.data})
     return (asset.name, str(asset.version), f"{asset.created:%Y-%m-%d %H:%M}", size, metrics, made.strip())

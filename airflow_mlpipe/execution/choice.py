@@ -63,14 +63,17 @@ def _identical(record: ReuseRecord, run: RunInfo) -> str:
 
 def describe(outputs: Mapping[str, DataRef]) -> str:
     """Return how much data some outputs hold: ``8 files, 41.0 MB``."""
-    files = sum(ref.content.files for ref in outputs.values())
-    noun = "file" if files == 1 else "files"
-    return f"{files} {noun}, {format_bytes(ref.content.size for ref in outputs.values())}"
+    contents = [ref.content for ref in outputs.values()]
+    return amount(sum(content.files for content in contents), sum(content.size for content in contents))
 
 
-def format_bytes(sizes: Iterable[int]) -> str:
-    """Return a number of bytes as a person reads it, in powers of 1000."""
-    number = float(sum(sizes))
+def amount(files: int, size: int) -> str:
+    """Return a number of files and bytes as a person reads it: ``8 files, 41.0 MB``, in powers of 1000."""
+    return f"{files} {'file' if files == 1 else 'files'}, {_format_bytes(size)}"
+
+
+def _format_bytes(size: int) -> str:
+    number = float(size)
     for unit in ("B", "kB", "MB", "GB"):
         if number < _KILO:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from airflow_mlpipe.content.digest import scan
 from airflow_mlpipe.errors import DataError, SpecError
-from airflow_mlpipe.execution.choice import format_bytes
+from airflow_mlpipe.execution.choice import amount
 from airflow_mlpipe.execution.inputs import ResolvedInput
 from airflow_mlpipe.execution.job import OutputPlace, output_places
 from airflow_mlpipe.execution.resolve import ResolvedStep
@@ -32,8 +32,7 @@ def transfer(workspace: Workspace, resolved: ResolvedStep, job: JobRecord, say: 
         place = places[port]
         for source_port, item in sources:
             _copy(workspace, resolved, place, source_port, item)
-            amount = f"{item.content.files} files, {format_bytes([item.content.size])}"
-            say(f"copied {source_port}: {amount} from {item.origin}")
+            say(f"copied {source_port}: {amount(item.content.files, item.content.size)} from {item.origin}")
     return time.monotonic() - started
 
 
