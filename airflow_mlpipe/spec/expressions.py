@@ -219,6 +219,8 @@ def parse(text: str) -> tuple[Part, ...]:
 
 
 def _optional(inner: str) -> OptionalPart:
+    if "$[[" in inner:
+        raise ValueError(f"the optional part '$[[{inner}]]' holds another one; they cannot be nested.")
     part = OptionalPart(parse(inner))
     if not part.ports:
         raise ValueError(

@@ -61,7 +61,7 @@ class StepLowerer:
         airflow = keys.airflow or JobAirflowKeys()
         binder = InputBinder(draft.name, self._scope, self._faults)
         inputs, optional = self._inputs(draft, keys, airflow, binder)
-        ports = PortTexts({*inputs, *optional}, optional, draft.outputs, self._faults)
+        ports = PortTexts(component.inputs if component else inputs, optional, draft.outputs, self._faults)
         fields: dict[str, Any] = {
             "name": draft.name,
             "type": draft.kind,
