@@ -117,7 +117,7 @@ def _typed(name: str, text: str, parameter: Parameter) -> Scalar:
             value = float(text)
         elif parameter.type == "boolean":
             value = _BOOLEANS[text.lower()]
-        return cast("Scalar", parameter.normalise(value))
+        return parameter.normalise(value)
     except (ValueError, KeyError):
         wanted = "true or false" if parameter.type == "boolean" else f"a value of type {parameter.type}"
         raise ParameterError(f"--param {name}={text}: {text!r} is not {wanted}.") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from os.path import commonprefix
+from itertools import takewhile
 from typing import Any
 
 from airflow_mlpipe.errors import DataError
@@ -112,7 +112,7 @@ def _narrowed(old: str, new: str) -> tuple[str, str]:
     if max(len(old.strip()), len(new.strip())) <= _MAX_LINE:
         return old, new
     before, after = old.split(), new.split()
-    same = len(commonprefix([before, after]))
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
     lead = ["..."] if same else []
     return " ".join(lead + before[same:]), " ".join(lead + after[same:])
 
