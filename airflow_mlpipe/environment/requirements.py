@@ -14,8 +14,7 @@ _COMMENT = re.compile(r"(^|\s+)#.*$")
 _INCLUDE = re.compile(r"(?P<option>-r|--requirement|-c|--constraint)(?:\s*=\s*|\s+|(?<=-[rc]))(?P<path>\S.*)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HASHES = re.compile(r"(\s+--hash=\w+:[0-9a-fA-F]+)+$")
-_INDEX_OPTIONS = ("-i", "--index-url", "--extra-index-url", "--no-index", "-f", "--find-links", "--trusted-host")
-_LOCAL = re.compile(r"([./~]|file:|\w:\\)|.*@\s*(file:|[./])|[^@]*\.(whl|zip|tar\.gz)\s*$")
+_LOCAL = re.compile(r"(-e|--editable|[./~]|file:|\w:\\)|.*@\s*(file:|[./])|[^@]*\.(whl|zip|tar\.gz)\s*$")
 _CREDENTIALS = re.compile(r"://[^/\s]*@")
 
 
@@ -123,16 +122,16 @@ def _real(path: Path) -> Path:
 
 def _check(line: str, shown: str) -> None:
     """Refuse a line that is malformed, or whose meaning does not stand in the line itself."""
-    option = re.split(r"[\s=]", line, maxsplit=1)[0]
-    if option in _INDEX_OPTIONS:
-        raise ConfigError(
-            f"{shown}: {option} does not belong here: where packages come from is set on the machine "
-            "(pip.conf, uv.toml, UV_INDEX_URL). Remove the line."
-        )
-    if option in ("-e", "--editable") or _LOCAL.match(line):
+    if _LOCAL.match(line):
         raise ConfigError(
             f"{shown}: {line!r} names local files, whose changes nobody would see. "
             "Put the package into the step's code, or name a published version."
+        )
+    if line.startswith("-"):
+        option = re.split(r"[ =]", line, maxsplit=1)[0]
+        raise ConfigError(
+            f"{shown}: the option {option} cannot be used here, only -r, -c and --hash can. Where "
+            "packages come from is set on the machine (pip.conf, uv.toml). Remove the line."
         )
     if "$" in line:
         raise ConfigError(

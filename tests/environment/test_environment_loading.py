@@ -168,11 +168,9 @@ def test_wrong_definitions_are_told_in_plain_words(tmp_path: Path, value: dict[s
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("--index-url https://example.org/simple", "pip.conf"),
-        ("--extra-index-url=https://example.org/simple", "--extra-index-url does not belong here"),
-        ("-i x", "pip.conf"),
-        ("-f x", "pip.conf"),
-        ("--pre", "is not a requirement"),
+        ("-i https://example.org/simple", "the option -i cannot be used here.*pip.conf"),
+        ("--find-links=https://example.org/x", "the option --find-links cannot"),
+        ("--pre", "the option --pre cannot"),
         ("-e .", "local files"),
         ("./pkg", "local files"),
         ("../pkg", "local files"),
