@@ -38,6 +38,7 @@ INHERITED = frozenset(
 TICK = 0.5
 HEARTBEAT = 5.0
 GRACE = 10.0
+DISK_PATIENCE = 600
 METRICS_BYTES = 4 * 1024 * 1024
 METRICS_LINES = 10_000
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -47,9 +48,7 @@ _PDEATHSIG, _SUBREAPER = 1, 36
 class Process(NamedTuple):
     """What the kernel says of a process."""
 
-    state: str
     parent: int
-    group: int
     start: str
 
 
@@ -61,7 +60,7 @@ def process(pid: int) -> Process | None:
         return None
     if not fields or fields[0] in "ZXx":
         return None
-    return Process(fields[0], int(fields[1]), int(fields[2]), fields[19])
+    return Process(int(fields[1]), fields[19])
 
 
 def here() -> dict[str, str]:
@@ -71,7 +70,7 @@ def here() -> dict[str, str]:
 
 
 def identity() -> dict[str, Any]:
-    """Return what tells this process from every other, also after its number was given to another one."""
+    """Return what tells this process from every other, also from a later one with its number."""
     own = process(os.getpid())
     return {"pid": os.getpid(), "start": own.start if own else "", **here()}
 
@@ -82,16 +81,17 @@ def put_new(path: Path, value: dict[str, Any]) -> bool:
     :return: whether it was us; ``False`` if the name is taken.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
-    with temporary.open("w", encoding="ascii") as stream:
-        json.dump(value, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
     try:
+        with temporary.open("w", encoding="ascii") as stream:
+            json.dump(value, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
         os.link(temporary, path)
     except FileExistsError:
         return False
     finally:
-        temporary.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
     folder = os.open(path.parent, os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)
@@ -242,20 +242,17 @@ class Launcher:
         if (self.folder / EXIT).exists():
             return
         started, clock = time.time(), time.monotonic()
-        if (self.folder / CANCEL).exists():
-            self.reason = "cancelled"
-        else:
-            try:
-                self._start()
-            except OSError as error:
-                self.reason, self.message = "error", f"The job cannot be started: {error}."
+        try:
+            self.reason = "cancelled" if (self.folder / CANCEL).exists() else self._start()
+        except OSError as error:
+            self.reason, self.message = "error", f"The job cannot be started: {error}."
         if self.child:
             self._watch()
             left = kill_all(self.marks, os.getpid())
             self.message += f" {left} process(es) of the job could not be ended." if left else ""
         self._record(started, time.monotonic() - clock)
 
-    def _start(self) -> None:
+    def _start(self) -> str:
         for folder in self.spec["folders"]:
             Path(folder).mkdir(parents=True, exist_ok=True)
         timeout = self.spec["timeout"]
@@ -284,6 +281,7 @@ class Launcher:
                 preexec_fn=in_child,
             )
         self.child, child.returncode = child.pid, 0  # collected by reap(), not by subprocess
+        return ""
 
     def _journal(self) -> None:
         line = json.dumps({"key": self.spec["key"], "pid": os.getpid(), "started": time.time()}) + "\n"
@@ -321,7 +319,7 @@ class Launcher:
 
     def _why(self, number: int) -> tuple[str, str, float]:
         if (self.folder / CANCEL).exists():
-            return "cancelled", "", self._cancel_grace()
+            return "cancelled", "", float((self.folder / CANCEL).read_text() or GRACE)
         if (self.folder / EXIT).exists() or not self.folder.exists():
             return "disowned", "", 0.0
         if time.monotonic() >= self.deadline:
@@ -335,12 +333,6 @@ class Launcher:
             return "orphaned", "The job was ended: the process that it belonged to is gone.", 0.0
         return "", "", 0.0
 
-    def _cancel_grace(self) -> float:
-        try:
-            return float((self.folder / CANCEL).read_text())
-        except (OSError, ValueError):
-            return GRACE
-
     def _record(self, started: float, seconds: float) -> None:
         metrics, note = read_metrics(self.folder / METRICS)
         exit_code = number = None
@@ -353,8 +345,17 @@ class Launcher:
             "exit_code": exit_code,
         }
         record.update(signal=number, started=started, ended=started + seconds, seconds=seconds, metrics=metrics)
-        with contextlib.suppress(FileNotFoundError):
+        patience = DISK_PATIENCE
+        while patience and not self._leave(record):
+            time.sleep(1)
+            patience -= 1
+
+    def _leave(self, record: dict[str, Any]) -> bool:
+        try:
             put_new(self.folder / EXIT, record)
+        except OSError:  # a full disk may get free again; a folder that is gone will not come back
+            return not self.folder.exists()
+        return True
 
 
 def _background() -> int:

@@ -20,7 +20,6 @@ from airflow_mlpipe.compute.job_folder import ExitRecord, JobFolder, check_spec,
 from airflow_mlpipe.errors import ConfigError, TransientComputeError
 
 _SPAWN_PATIENCE = 60.0
-_CANCEL_PATIENCE = 5.0
 _STATES = {"cancelled": JobState.CANCELLED, "lost": JobState.LOST, "damaged": JobState.LOST}
 
 
@@ -35,6 +34,9 @@ class LocalTarget(ComputeTarget):
     :param python: interpreter of steps without an environment; ``None`` for the running one.
     :param environments: folder of built environments, ``None`` for ``<workdir>/environments``.
     """
+
+    cancel_patience = 5.0
+    """Seconds after the grace in which the launcher must have ended the job; then it is ended without the launcher."""
 
     def __init__(self, name: str, workdir: Path, python: Path | None = None, environments: Path | None = None) -> None:
         self.name = name
@@ -161,9 +163,9 @@ class LocalTarget(ComputeTarget):
         job = self._job(handle.key)
         if job is None or not await asyncio.to_thread(job.ask_to_end, grace):
             return
-        if not await self._gone(job, grace + _CANCEL_PATIENCE):
+        if not await self._gone(job, grace + self.cancel_patience):
             await asyncio.to_thread(job.force_end)
-            await self._gone(job, _CANCEL_PATIENCE)
+            await self._gone(job, self.cancel_patience)
 
     async def _gone(self, job: JobFolder, patience: float) -> bool:
         deadline = time.monotonic() + patience

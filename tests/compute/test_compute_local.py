@@ -210,6 +210,17 @@ def test_a_launcher_that_was_killed_is_a_lost_job_without_left_over_processes(ta
     assert starts(target) == [KEY]
 
 
+def test_a_launcher_that_does_not_answer_is_ended_too(target, job):
+    pid = begin(target, "sleep 300 & echo $!; wait")
+    runner = claim(job)["pid"]
+    os.kill(runner, signal.SIGSTOP)
+    target.cancel_patience = 0.2
+    asyncio.run(target.cancel(HANDLE, 0))
+    assert end(target).state is JobState.CANCELLED
+    assert not alive(pid)
+    assert not alive(runner)
+
+
 def test_a_job_that_was_called_lost_does_not_run_on(target, job):
     pid = begin(target, "echo $$; sleep 300")
     lost = {"reason": "lost", "message": "", "exit_code": None, "signal": None, "seconds": 0, "metrics": []}
