@@ -12,6 +12,7 @@ from typing import Any
 from airflow_mlpipe.errors import SpecError
 from airflow_mlpipe.generator.faults import fault
 from airflow_mlpipe.generator.literals import Call
+from airflow_mlpipe.spec.expressions import RunFieldRef, parse
 from airflow_mlpipe.spec.model import Parameter, PipelineSpec
 
 DEFAULT_KEY = "mlpipe_default"
@@ -83,4 +84,9 @@ def _description(parameter: Parameter, binding: str | None) -> str:
 
 
 def _binding(default: object) -> str | None:
-    return default if isinstance(default, str) and "${{" in default else None
+    """Return the default if the run decides its value; text that only looks like an expression is text."""
+    try:
+        parts = parse(default) if isinstance(default, str) else ()
+    except ValueError:
+        return None
+    return str(default) if any(isinstance(part, RunFieldRef) for part in parts) else None

@@ -24,6 +24,7 @@ from jinja2 import (
     Template,
     TemplateError,
     TemplateNotFound,
+    Undefined,
 )
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -151,8 +152,10 @@ def _coded(function: Any) -> Any:
     return partial(_call_coded, function)
 
 
-def _call_coded(function: Any, *args: Any, **kwargs: Any) -> _Code:
-    return _Code(function(*args, **kwargs))
+def _call_coded(function: Any, value: Any, *args: Any) -> _Code:
+    if isinstance(value, Undefined):
+        str(value)  # raises, naming what the plan does not have
+    return _Code(function(value, *args))
 
 
 def _only_code(value: object) -> object:

@@ -24,9 +24,10 @@ SPECS = {
 }
 RUFF = Path(sys.executable).with_name("ruff")
 ALLOWED_NODES = (
-    ast.Module, ast.Expr, ast.Constant, ast.Import, ast.ImportFrom, ast.alias, ast.With, ast.withitem, ast.Call, ast.keyword,
-    ast.Name, ast.Load, ast.Store, ast.Assign, ast.Dict, ast.List, ast.UnaryOp, ast.USub, ast.BinOp, ast.RShift, ast.Attribute,
-)  # fmt: skip
+    *(ast.Module, ast.Expr, ast.Import, ast.ImportFrom, ast.alias, ast.With, ast.withitem, ast.Assign),
+    *(ast.Call, ast.keyword, ast.Name, ast.Load, ast.Store, ast.Attribute, ast.BinOp, ast.RShift),
+    *(ast.Constant, ast.Dict, ast.List, ast.UnaryOp, ast.USub),
+)
 
 
 def rendered(name: str) -> DagFile:
@@ -103,7 +104,9 @@ def test_the_same_bytes_everywhere(tmp_path: Path, environment: dict[str, str], 
     paths = [project / spec.relative_to(HERE) for spec in SPECS.values()]
     out = os.path.relpath(project / "dags", cwd) if relative else str(project / "dags")
     names = [os.path.relpath(path, cwd) if relative else str(path) for path in paths]
-    subprocess.run([sys.executable, "-c", _RENDER, umask, out, *names], env={**os.environ, **environment}, cwd=cwd, check=True)
+    subprocess.run(
+        [sys.executable, "-c", _RENDER, umask, out, *names], env={**os.environ, **environment}, cwd=cwd, check=True
+    )
     for name in SPECS:
         written = project / "dags" / f"{name}.py"
         assert written.read_bytes() == (GOLDEN / f"{name}.py").read_bytes()
