@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -80,3 +81,9 @@ def test_there_is_a_difference_exactly_when_the_values_differ(old: dict[str, Any
     same = json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
     assert (differences(old, new) == []) == same
     assert len(differences(old, new)) == len(differences(new, old))
+
+
+def test_dates_and_bytes_are_shown_as_json_has_them() -> None:
+    old = {"parameters": {"month": date(2013, 1, 1), "raw": b"\xffx"}}
+    new = {"parameters": {"month": "2013-01-01", "raw": "y"}}
+    assert differences(old, new) == [Difference("parameters", "raw", "\\xffx", "y")]

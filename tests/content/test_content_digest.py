@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -267,3 +268,21 @@ def test_include_cannot_leave_through_a_link(tmp_path: Path) -> None:
 def test_a_missing_file_is_told_in_plain_words(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read: No such file"):
         hash_file(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[:-1],
+        lambda text: text.replace(b'"a"', b'"b"'),
+        lambda text: text.replace(b'"schema":1', b'"schema":2'),
+        lambda text: text.replace(b'"folder"', b'"file"'),
+        lambda text: b"[]",
+        lambda text: b"\xff",
+    ],
+)
+def test_a_damaged_manifest_is_refused(damage: Callable[[bytes], bytes]) -> None:
+    whole = Manifest.of([FileEntry("a", 1, "blake3:00")]).to_json()
+    assert Manifest.from_json(whole).size == 1
+    with pytest.raises(DataError, match="manifest is damaged"):
+        Manifest.from_json(damage(whole))
