@@ -18,9 +18,11 @@ NEEDED = (
     "airflow_mlpipe/py.typed",
     "airflow_mlpipe/provider_info.py",
     "airflow_mlpipe/compute/launcher.py",
-    "airflow_mlpipe/dag_templates/pipeline.py.j2",
+    "airflow_mlpipe/dag_templates/general.py.j2",
     "airflow_mlpipe/dag_templates/retraining.py.j2",
     "airflow_mlpipe/dag_templates/batch_scoring.py.j2",
+    "airflow_mlpipe/dag_templates/init/general/pipeline.yml",
+    "airflow_mlpipe/dag_templates/init/general/src/dot_amlignore",
     "airflow_mlpipe/example_dags/flight_delays/pipeline.yml",
     "airflow_mlpipe/example_dags/flight_delays/components/train.yml",
     "airflow_mlpipe/example_dags/flight_delays/src/train/train.py",
@@ -76,7 +78,7 @@ def test_sdist_builds_the_same_wheel(built: Path) -> None:
 
 def test_constraints_are_names_and_versions_only() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pin = re.compile(r"[a-z0-9][a-z0-9.-]*==[A-Za-z0-9.+!]+( ; [a-z_.'<>=!0-9A-Z() -]+)?")
+    pin = re.compile(r"[a-z0-9][a-z0-9.-]*==[A-Za-z0-9.+!]+( ; [a-z_.'<>=!*0-9A-Z() -]+)?")
     assert [line for line in lines if not pin.fullmatch(line)] == []
     assert lines == sorted(lines, key=lambda line: re.split("[= ]", line)[0])
 

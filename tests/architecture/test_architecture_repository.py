@@ -7,8 +7,11 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import yaml
 
-from airflow_mlpipe.cli.main import COMMANDS
+from airflow_mlpipe.cli.main import COMMANDS, main
+from airflow_mlpipe.generator import Renderer, build
+from airflow_mlpipe.spec import load_pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
@@ -104,3 +107,22 @@ def test_every_fault_code_is_documented() -> None:
     assert len(used) > 20
     assert sorted(code for code in used if code not in listed) == []
     assert sorted(set(re.findall(r"MLP\d{3}", listed)) - used) == []
+
+
+def test_pipeline_of_the_readme_is_the_one_that_init_writes() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)[0])
+    written = (ROOT / "dag_templates/init/general/pipeline.yml").read_text(encoding="utf-8")
+    expected = yaml.safe_load(written.replace("PIPELINE_NAME", "measurements"))
+    expected.pop("$schema")
+    assert shown == expected
+
+
+def test_dag_of_the_readme_is_the_one_that_generate_writes(tmp_path: Path) -> None:
+    """After a change of the generator: make these two files again and paste the second into the README."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)[0]
+    assert main(["init", str(tmp_path / "measurements")]) == 0
+    spec = load_pipeline(tmp_path / "measurements" / "pipeline.yml")
+    (file,) = build([spec], tmp_path / "dags", Renderer(None))
+    assert file.text.endswith(shown)
