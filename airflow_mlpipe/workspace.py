@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_mlpipe.compute.base import ComputeTarget
-from airflow_mlpipe.content.memo import DigestMemo
+from airflow_mlpipe.content.memo import SMALL_TREE, DigestMemo
 from airflow_mlpipe.datastores.base import Datastore
 from airflow_mlpipe.environment import EnvironmentDefinition, load_environment
 from airflow_mlpipe.errors import ConfigError
@@ -142,7 +142,7 @@ class Workspace:
     @cached_property
     def memo(self) -> DigestMemo:
         """Remembered digests of data that lies in no datastore."""
-        return DigestMemo(self.scratch / "digests.sqlite")
+        return DigestMemo(self.scratch / "digests.sqlite", smallest=SMALL_TREE)
 
     @cached_property
     def scratch(self) -> Path:

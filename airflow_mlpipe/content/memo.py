@@ -28,6 +28,11 @@ _SETTLED = 2_000_000_000
 """Nanoseconds. A file that changed later than this before the walk may change again within one tick of its clock (git's
 "racy clean"; ccache waits as long)."""
 
+SMALL_TREE = 256 * 1024
+"""Bytes that are read in about the time of one look-up (0.75 ms)."""
+
+_FEW_FILES = 8
+
 
 class DigestMemo:
     """Content identity of files and folders of this machine, remembered between processes.
@@ -37,6 +42,7 @@ class DigestMemo:
     :param path: the SQLite database, made when needed; ``None`` to remember nothing.
     :param clock: the time in nanoseconds since 1970, on the clock that the file system uses.
     :param trusted: file systems whose ``stat`` is believed.
+    :param smallest: bytes; a tree of a few files that holds less is read, because that costs less than the look-up.
     :ivar files_read: files that this object has read so far, to tell what a look-up cost.
     """
 
@@ -45,10 +51,12 @@ class DigestMemo:
         path: Path | None,
         clock: Callable[[], int] = time.time_ns,
         trusted: Iterable[str] = TRUSTED_FILE_SYSTEMS,
+        smallest: int = 0,
     ) -> None:
         self._table = None if path is None else MemoTable(path)
         self._clock = clock
         self._trusted = frozenset(trusted)
+        self._smallest = smallest
         self.files_read = 0
 
     def manifest(self, root: str | os.PathLike[str], include: Iterable[str] | None = None) -> Manifest | None:
@@ -77,6 +85,8 @@ class DigestMemo:
 
     def _table_for(self, tree: Tree) -> MemoTable | None:
         """Return the table if the tree lies on a file system that can be believed, all of it on the same one."""
+        if len(tree.files) <= _FEW_FILES and sum(file.size for file in tree.files) < self._smallest:
+            return None
         if self._table is None or file_system_of(tree.root) not in self._trusted:
             return None
         return self._table if all(file.device == tree.device for file in tree.files) else None

@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow_mlpipe.content import ContentSummary, FileEntry, Manifest
 from airflow_mlpipe.content.digest import scan
-from airflow_mlpipe.content.memo import DigestMemo
+from airflow_mlpipe.content.memo import SMALL_TREE, DigestMemo
 from airflow_mlpipe.content.walk import walk
 from airflow_mlpipe.datastores.base import Progress
 from airflow_mlpipe.datastores.local_records import STAGING, LocalRecords, make_durably, store_errors, sync_folder
@@ -193,7 +193,7 @@ class LocalDatastore(LocalRecords):
         if self._memo is None:
             if not self.root.is_dir():
                 return DigestMemo(None)
-            self._memo = DigestMemo(self._memo_file())
+            self._memo = DigestMemo(self._memo_file(), smallest=SMALL_TREE)
         return self._memo
 
     def _memo_file(self) -> Path:

@@ -147,5 +147,5 @@ def _environment_part(workspace: Workspace, step: Step, environment: Environment
         return {}
     if environment is not None:
         return environment.identity()
-    python: str | None = getattr(workspace.compute(step.compute), "python", None)
-    return dict(installed_packages(python))
+    python = getattr(workspace.compute(step.compute), "python", None)
+    return dict(installed_packages(None if python is None else str(python)))

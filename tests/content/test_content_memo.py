@@ -394,3 +394,14 @@ def test_memo_and_scan_agree_after_any_edits(tmp_path: Path) -> None:
         MemoIsTheTruth, settings=settings(max_examples=25, stateful_step_count=15, deadline=None, database=None)
     )
     FOLDERS.clear()
+
+
+def test_a_tiny_tree_is_read_rather_than_looked_up(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "a").write_bytes(b"1")
+    memo = DigestMemo(tmp_path / "memo.sqlite", smallest=2)
+    first = memo.summary(tree)
+    assert memo.summary(tree) == first
+    assert memo.files_read == 2
+    assert not (tmp_path / "memo.sqlite").exists()

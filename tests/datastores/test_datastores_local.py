@@ -308,7 +308,7 @@ def test_unchanged_data_is_not_read_again(root: Path) -> None:
 
 def test_the_digest_cache_lies_in_the_stores_own_folder(store: LocalDatastore, root: Path) -> None:
     (root / "data").mkdir(parents=True)
-    (root / "data" / "x").write_text("x")
+    (root / "data" / "x").write_text("x" * 300_000)
     whole = store.summary("")
     assert (root / ".mlpipe" / "digests.sqlite").exists()
     assert list(store.keys("")) == ["data/x"]
@@ -322,7 +322,7 @@ def test_a_read_only_root_is_cached_elsewhere(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     root = tmp_path / "root"
     root.mkdir()
-    (root / "x").write_text("x")
+    (root / "x").write_text("x" * 300_000)
     (root / ".mlpipe").write_text("nothing can be written here, as in a read-only root")
     store = LocalDatastore("store", root)
     assert store.summary("x") == store.summary("x")
