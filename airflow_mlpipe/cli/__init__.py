@@ -1,1 +1,1 @@
-
+"""The command ``mlpipe``; see :mod:`airflow_mlpipe.cli.main`."""

@@ -41,7 +41,7 @@ examples:
   mlpipe generate flights/ -o dags/ --check in CI: fails when the two differ
 
 'mlpipe COMMAND --help' explains a command."""
-_INTERRUPTED = 130
+INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(arguments.run(arguments))
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
-        return _INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         _forget_stdout()
         return 0

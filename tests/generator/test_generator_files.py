@@ -65,7 +65,7 @@ def test_a_file_of_another_living_spec_is_not_replaced(file: DagFile, spec: Pipe
 
 def test_a_file_that_a_person_wrote_is_not_replaced(file: DagFile, spec: PipelineSpec, tmp_path: Path) -> None:
     write_file(file.path, "from airflow.sdk import DAG\n")
-    with pytest.raises(SpecError, match="MLP153.*was not written by 'mlpipe generate'"):
+    with pytest.raises(SpecError, match=r"MLP153.*was not written by 'mlpipe generate'"):
         build([spec], tmp_path / "dags", Renderer())
 
 

@@ -1,0 +1,107 @@
+"""``mlpipe generate`` from files to files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from airflow_mlpipe.cli.main import main
+
+SPEC = "type: pipeline\nname: {name}\njobs:\n  hello: {{type: command, command: echo {word}}}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipelines").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / f"pipelines/{name}.yml").write_text(SPEC.format(name=name, word="hello"))
+    return tmp_path
+
+
+def generate(*words: str) -> int:
+    return main(["generate", "pipelines", "-o", "dags", *words])
+
+
+@pytest.mark.airflow
+def test_files_are_written_once_and_checked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate("--check") == 1
+    assert not (folder / "dags").exists()
+    assert capsys.readouterr().err.splitlines()[-1] == "2 to write, 0 orphans, 0 up to date."
+
+    assert generate() == 0
+    assert capsys.readouterr().out == "2 written, 0 unchanged\n"
+    before = {path.name: path.stat().st_mtime_ns for path in (folder / "dags").iterdir()}
+    assert sorted(before) == ["one.py", "two.py"]
+
+    assert generate() == 0
+    assert capsys.readouterr().out == "0 written, 2 unchanged\n"
+    assert generate("--check") == 0
+    assert capsys.readouterr().out == "2 files up to date.\n"
+    assert {path.name: path.stat().st_mtime_ns for path in (folder / "dags").iterdir()} == before
+
+    (folder / "pipelines/one.yml").write_text(SPEC.format(name="one", word="goodbye"))
+    (folder / "pipelines/two.yml").unlink()
+    assert generate("--check") == 1
+    out, err = capsys.readouterr()
+    assert '-        command="echo hello",' in out
+    assert '+        command="echo goodbye",' in out
+    assert "dags/one.py: is older than its spec." in err
+    assert "dags/two.py: no spec makes this file any more." in err
+
+    assert generate("--json") == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "written": ["dags/one.py"],
+        "unchanged": 0,
+        "orphans": ["dags/two.py"],
+    }
+    assert generate("--check", "--json") == 1
+    assert json.loads(capsys.readouterr().out) == {"changed": [], "unchanged": 1, "orphans": ["dags/two.py"]}
+
+
+def test_a_bad_spec_changes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "dags").mkdir()
+    (folder / "dags/one.py").write_text("# Written by hand\n")
+    (folder / "pipelines/two.yml").write_text("type: pipeline\njobs: 7\n")
+    assert generate() == 2
+    err = capsys.readouterr().err
+    assert "pipelines/two.yml:2:7 error" in err
+    assert "Traceback" not in err
+    assert [path.name for path in (folder / "dags").iterdir()] == ["one.py"]
+    assert (folder / "dags/one.py").read_text() == "# Written by hand\n"
+
+
+@pytest.mark.airflow
+def test_what_airflow_does_not_load_is_not_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tags = f"airflow: {{tags: [{'x' * 101}]}}\n"
+    (folder / "pipelines/two.yml").write_text(SPEC.format(name="two", word="hello") + tags)
+    assert generate() == 1
+    err = capsys.readouterr().err
+    assert "dags/two.py: Airflow does not load the new file: " in err
+    assert "1 error, nothing written." in err
+    assert not (folder / "dags").exists()
+
+
+def test_two_specs_with_one_id(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "pipelines/two.yml").write_text(SPEC.format(name="one", word="hello"))
+    assert generate() == 2
+    assert (
+        "pipelines/two.yml:1:1 error MLP152  airflow.dag_id: pipelines/one.yml has the DAG id 'one' too"
+        in capsys.readouterr().err
+    )
+
+
+def test_templates_of_a_missing_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate("--templates", "mine") == 2
+    assert "--templates mine: this is not a folder." in capsys.readouterr().err
+
+
+def test_a_template_of_the_user(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "mine").mkdir()
+    (folder / "mine/general.py.j2").write_text(
+        '{% extends "mlpipe/general.py.j2" %}{% block extras %}\n    # ours{% endblock %}'
+    )
+    assert generate("--check", "--templates", "mine") == 1
+    assert "+    # ours" in capsys.readouterr().out
