@@ -64,9 +64,9 @@ def compute(
     )
 
 
-def damage(data: bytes, how: str) -> bytes:
-    """Return damaged bytes: ``flip`` one bit in the middle, ``truncate`` by half, or ``empty``."""
-    middle = len(data) // 2
+def damage(data: bytes, how: str, where: float = 0.5) -> bytes:
+    """Return damaged bytes: ``flip`` one bit, ``truncate``, both at that part of the length, or ``empty``."""
+    middle = int(len(data) * where)
     if how == "flip":
         return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :] if data else b"\1"
     return data[:middle] if how == "truncate" else b""
