@@ -10,8 +10,8 @@ from pathlib import Path
 
 from airflow_mlpipe.cli import load_dags
 from airflow_mlpipe.cli.sources import counted, find_pipelines, load_pipelines
-from airflow_mlpipe.cli.validate import show_faults
-from airflow_mlpipe.errors import ConfigError
+from airflow_mlpipe.cli.validate import show_errors, show_faults
+from airflow_mlpipe.errors import ConfigError, SpecError
 from airflow_mlpipe.generator import DagFile, Renderer, build, cause, diff, is_current, load_errors, orphans, write_file
 
 DESCRIPTION = """\
@@ -47,7 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
     show_faults(loaded)
     if loaded.errors:
         return 2
-    files = build(loaded.specs, arguments.output, Renderer(arguments.templates))
+    try:
+        files = build(loaded.specs, arguments.output, Renderer(arguments.templates))
+    except SpecError as error:
+        show_errors(error.faults)
+        return 2
     changed = [file for file in files if not is_current(file.path, file.text)]
     left = orphans(arguments.output, files)
     if arguments.check:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def load(folder: Path) -> dict[str, str]:
     for path in sorted(folder.glob("*.py")):
         bag = _dag_bag(path)
         for text in bag.import_errors.values():
-            errors[path.name] = _last_line(text)
+            errors[path.name] = _reason(text)
         if path.name not in errors:
             error = _serialization_error(bag, path)
             if error:
@@ -37,7 +38,7 @@ def _dag_bag(path: Path) -> Any:
         from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415 - Airflow 3.2 and later
     except ImportError:
         from airflow.models import DagBag  # noqa: PLC0415 - Airflow 3.1
-    return DagBag(dag_folder=str(path), safe_mode=False, bundle_path=path.parent, bundle_name="mlpipe-check")
+    return DagBag(dag_folder=str(path), safe_mode=False, bundle_path=path.parent)
 
 
 def _serialization_error(bag: Any, path: Path) -> str:
@@ -55,10 +56,13 @@ def _serialization_error(bag: Any, path: Path) -> str:
     return ""
 
 
-def _last_line(text: str) -> str:
-    """The exception itself; the traceback above it speaks of Airflow's own files."""
-    lines = [line for line in text.strip().splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "Airflow gives no reason"
+def _reason(text: str) -> str:
+    """Return the exception without the traceback above it, which speaks of Airflow's own files."""
+    lines = text.strip().splitlines()
+    frames = [index for index, line in enumerate(lines) if line.startswith('  File "')]
+    below = lines[frames[-1] + 1 :] if frames else lines
+    said = list(dropwhile(lambda line: line.startswith(" "), below))
+    return "\n".join(said) or "Airflow gives no reason"
 
 
 if __name__ == "__main__":

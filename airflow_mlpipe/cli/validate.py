@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -37,11 +38,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def show_faults(loaded: Loaded) -> None:
-    """Print each fault on the error stream, and how many errors there are."""
+    """Print each fault on the error stream, the warnings first, and how many errors there are."""
     for fault in loaded.faults:
-        print(fault, file=sys.stderr)
+        if fault.level == "warning":
+            print(fault, file=sys.stderr)
     if loaded.errors:
-        print(f"{counted(len(loaded.errors), 'error')}, nothing written.", file=sys.stderr)
+        show_errors(loaded.errors)
+
+
+def show_errors(errors: Sequence[object]) -> None:
+    """Print errors on the error stream, and how many there are."""
+    for error in errors:
+        print(error, file=sys.stderr)
+    print(f"{counted(len(errors), 'error')}, nothing written.", file=sys.stderr)
 
 
 def _good(loaded: Loaded) -> str:

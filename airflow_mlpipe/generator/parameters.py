@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_mlpipe.errors import SpecError
-from airflow_mlpipe.generator.faults import fault
 from airflow_mlpipe.generator.literals import Call
 from airflow_mlpipe.spec.expressions import RunFieldRef, parse
 from airflow_mlpipe.spec.model import Parameter, PipelineSpec
@@ -37,19 +35,8 @@ _SWITCHES = {
 
 
 def run_params(spec: PipelineSpec) -> dict[str, Call]:
-    """Return the ``params`` of the DAG: the pipeline's own in the order of the file, then our two switches.
-
-    :raises SpecError: if an input of the pipeline has the name of a switch.
-    """
-    taken = [name for name in _SWITCHES if name in spec.parameters]
-    if taken:
-        raise SpecError(tuple(_taken(spec, name) for name in taken))
+    """Return the ``params`` of the DAG: the pipeline's own in the order of the file, then our two switches."""
     return {**{name: _param(parameter) for name, parameter in spec.parameters.items()}, **_SWITCHES}
-
-
-def _taken(spec: PipelineSpec, name: str) -> object:
-    reason = f"the name '{name}' belongs to a parameter that every DAG has. Give the input another name."
-    return fault(spec, f"inputs.{name}", "MLP150", reason)
 
 
 def _param(parameter: Parameter) -> Call:

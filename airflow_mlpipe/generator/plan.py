@@ -103,7 +103,6 @@ def plan_dag(spec: PipelineSpec, folder: Path) -> DagPlan:
     """Plan the DAG file of a pipeline.
 
     :param folder: where the file will lie; paths of the pipeline are written relative to it.
-    :raises SpecError: if the pipeline cannot be a DAG (an input with the name of one of our own parameters).
     """
     move = Relocation(spec.folder, folder)
     source = move.relocate(spec.source.name)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from airflow_mlpipe.cli import load_dags
 from airflow_mlpipe.cli.main import main
 
 SPEC = "type: pipeline\nname: {name}\njobs:\n  hello: {{type: command, command: echo {word}}}\n"
@@ -105,3 +107,14 @@ def test_a_template_of_the_user(folder: Path, capsys: pytest.CaptureFixture[str]
     )
     assert generate("--check", "--templates", "mine") == 1
     assert "+    # ours" in capsys.readouterr().out
+
+
+@pytest.mark.airflow
+def test_the_reason_is_the_exception_alone(folder: Path) -> None:
+    (folder / "bad.py").write_text("raise ValueError('first line\\n  second line')\n")
+    (folder / "none.py").write_text("x = 1\n")
+    done = subprocess.run([*load_dags.COMMAND, str(folder)], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "bad.py": "ValueError: first line\n  second line",
+        "none.py": "Airflow finds the DAGs [] in it; expected 'none' alone",
+    }

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlpipe.errors import SpecError
 from airflow_mlpipe.generator.identity import spec_hash
 from airflow_mlpipe.generator.literals import Call
 from airflow_mlpipe.generator.paths import Relocation
@@ -150,11 +149,6 @@ def test_parameters_become_typed_params() -> None:
     assert params["month"].kwargs["description"] == "Empty: ${{airflow.ds}} of the run."
     assert params["kind"].kwargs["enum"] == ["a", "b", None]
     assert list(params)[-2:] == ["reuse", "reuse_steps"]
-
-
-def test_the_names_of_our_switches_are_taken() -> None:
-    with pytest.raises(SpecError, match=r"MLP150  inputs\.reuse: the name 'reuse' belongs"):
-        plan_dag(pipeline(FOLDER, parameters={"reuse": Parameter(type="string", default="x")}), OUT)
 
 
 def test_the_hash_is_of_the_content() -> None:
