@@ -16,7 +16,13 @@ Schema = dict[str, Any]
 _PORT_NAME: Schema = {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}
 _JOB_NAME: Schema = {"pattern": "^[A-Za-z_][A-Za-z0-9_.-]*$", "maxLength": 250}
 _SCALAR: Schema = {"type": ["string", "number", "boolean"]}
-_TEXT_OR_NUMBER: Schema = {"type": ["string", "number", "null"]}
+_DURATION: Schema = {
+    "type": ["string", "number", "null"],
+    "minimum": 0,
+    "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*[smhd]\s*$",
+}
+_COMPUTE: Schema = {"type": ["string", "null"], "pattern": "^(azureml:)?[A-Za-z0-9][A-Za-z0-9_.-]*$"}
+_ID: Schema = {"type": ["string", "null"], **_JOB_NAME}
 _DATE: Schema = {"type": ["string", "null"], "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}"}
 _COUNT: Schema = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\$\{\{"}]}
 
@@ -41,7 +47,8 @@ _DECLARED_OUTPUT = _any_of(_NULL, _ref(documents.OutputKeys))
 _ENVIRONMENT = _any_of({"type": "string"}, _ref(documents.EnvironmentKeys), _NULL)
 _JOB_FIELDS: dict[str, Schema] = {
     "type": {"enum": list(JOB_MODELS)},
-    "component": {"type": ["string", "object"]},
+    "component": {"type": ["string", "object"], "not": {"type": "string", "pattern": "^azureml:"}},
+    "compute": _COMPUTE,
     "inputs": _entries(
         _any_of({"type": ["string", "number", "boolean", "null"]}, _ref(documents.InputKeys)), _PORT_NAME
     ),
@@ -65,10 +72,17 @@ _SHAPES: dict[type[Raw], dict[str, Schema]] = {
         "outputs": _entries(_DECLARED_OUTPUT, _PORT_NAME),
         "jobs": {"additionalProperties": _JOB, "propertyNames": _JOB_NAME},
         "tags": _entries(_SCALAR),
+        "name": _ID,
+        "compute": _COMPUTE,
     },
     CommandJob: _JOB_FIELDS,
     ParallelJob: _JOB_FIELDS,
-    DataTransferJob: _JOB_FIELDS | {"task": {"const": "copy_data"}},
+    DataTransferJob: _JOB_FIELDS
+    | {
+        "task": {"const": "copy_data"},
+        "outputs": _JOB_FIELDS["outputs"] | {"minProperties": 1, "maxProperties": 1},
+    },
+    documents.Settings: {"default_compute": _COMPUTE},
     job_documents.ParallelTaskKeys: {"type": {"const": "run_function"}, "environment": _ENVIRONMENT},
     documents.InputKeys: {"type": {"enum": [*SCALAR_TYPES, *DATA_TYPES]}, "default": _SCALAR},
     documents.OutputKeys: {"path": _PARENT_OUTPUT},
@@ -81,16 +95,24 @@ _SHAPES: dict[type[Raw], dict[str, Schema]] = {
         "schedule": _any_of({"type": "string"}, _NULL, _ref(schedules.CronKeys), _ref(schedules.RecurrenceKeys)),
         "start_date": _DATE,
         "end_date": _DATE,
-        "retry_delay": _TEXT_OR_NUMBER,
+        "dag_id": _ID,
+        "retry_delay": _DURATION,
     },
     documents.JobAirflowKeys: {
         "partitions": _entries(_ref(documents.PartitionKeys)),
-        "retry_delay": _TEXT_OR_NUMBER,
-        "execution_timeout": _TEXT_OR_NUMBER,
+        "retry_delay": _DURATION,
+        "execution_timeout": _DURATION,
     },
     schedules.CronKeys: {"time_zone": {"type": "string"}, "start_time": _DATE, "end_time": _DATE},
     schedules.RecurrenceKeys: {"time_zone": {"type": "string"}, "start_time": _DATE, "end_time": _DATE},
 }
+
+_NEEDS: dict[type[Raw], Schema] = {
+    CommandJob: _any_of({"required": ["command"]}, {"required": ["component"]}),
+    ParallelJob: _any_of({"required": ["task", "input_data"]}, {"required": ["component"]}),
+    DataTransferJob: {"required": ["task", "inputs", "outputs"]},
+}
+"""Keys that a kind of job cannot do without."""
 
 
 def _definitions() -> dict[str, Schema]:
@@ -103,6 +125,8 @@ def _definitions() -> dict[str, Schema]:
         definitions[model.__name__] = schema
     for model, shapes in _SHAPES.items():
         _refine(definitions[model.__name__], shapes)
+    for model, needs in _NEEDS.items():
+        definitions[model.__name__].update(needs)
     for schema in definitions.values():
         _finish(schema)
     return definitions
