@@ -64,7 +64,9 @@ def test_decisions_have_context_choice_and_consequence() -> None:
         assert re.fullmatch(r"\d{3}-[a-z0-9-]+\.md", path.name), path.name
         text = path.read_text(encoding="utf-8")
         missing = [
-            word for word in ("Context", "Choice", "Consequence") if not re.search(rf"^## {word}", text, re.MULTILINE)
+            word
+            for word in ("Context", "Choice", "Consequence")
+            if not re.search(rf"^(## |\*\*){word}", text, re.MULTILINE)
         ]
         assert not missing, f"{path.name} has no {missing}"
 
@@ -106,7 +108,8 @@ def test_every_fault_code_is_documented() -> None:
         used |= set(re.findall(r'"(MLP\d{3})"', path.read_text(encoding="utf-8")))
     assert len(used) > 20
     assert sorted(code for code in used if code not in listed) == []
-    assert sorted(set(re.findall(r"MLP\d{3}", listed)) - used) == []
+    rows = set(re.findall(r"^\| (MLP\d{3}) ", listed, re.MULTILINE))
+    assert sorted(rows - used) == []
 
 
 def test_pipeline_of_the_readme_is_the_one_that_init_writes() -> None:

@@ -1,0 +1,82 @@
+"""The YAML and Python of the documents is true: it is read, loaded and built."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from airflow_mlpipe.spec import load_pipeline
+from airflow_mlpipe.workspace import workspace_from_mapping
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+STEP = """\
+type: pipeline
+name: snippet
+inputs:
+  month: {type: string, default: 2013-07}
+jobs:
+  only:
+    type: command
+    command: ls ${{inputs.flights}}
+    inputs:
+      flights: {type: uri_folder, path: azureml://datastores/landing/paths/flights}
+"""
+
+
+def snippets(page: str, language: str) -> list[str]:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_airflow_block_of_the_pipeline_is_read(tmp_path: Path) -> None:
+    block = snippets("yaml.md", "yaml")[0]
+    train = "    outputs: {model: {type: custom_model}}\n"
+    spec = load_pipeline(_file(tmp_path, STEP + train + block))
+    assert spec.airflow.template == "retraining"
+    assert spec.airflow.retry_delay == 300
+    assert spec.airflow.schedule is not None
+    assert spec.warnings == ()
+
+
+def test_partitions_are_read(tmp_path: Path) -> None:
+    block = "".join(f"    {line}\n" for line in snippets("yaml.md", "yaml")[1].splitlines())
+    (step,) = load_pipeline(_file(tmp_path, STEP + block)).steps
+    assert step.inputs["flights"].partitions.ahead == 1
+
+
+def test_every_key_of_the_airflow_blocks_is_documented() -> None:
+    from airflow_mlpipe.spec.documents import AirflowKeys, JobAirflowKeys
+
+    text = (DOCS / "yaml.md").read_text(encoding="utf-8")
+    keys = {*AirflowKeys.model_fields, *JobAirflowKeys.model_fields}
+    assert sorted(key for key in keys if f"`{key}`" not in text) == []
+
+
+def test_workspace_file_is_read(tmp_path: Path) -> None:
+    (block,) = snippets("workspace.md", "yaml")
+    workspace = workspace_from_mapping(yaml.safe_load(block.replace("/data/landing", str(tmp_path))), tmp_path)
+    assert workspace.datastore("landing").local_path("") == tmp_path
+    assert workspace.compute().name == "local"
+
+
+@pytest.mark.airflow
+def test_dag_of_operators_page_is_a_dag(tmp_path: Path) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    first, second = snippets("operators.md", "python")
+    sensor = "    from airflow_mlpipe.sensors import DataChangedSensor\n" + "".join(
+        f"    {line}\n" for line in second.splitlines()
+    )
+    (tmp_path / "by_hand.py").write_text(first + sensor, encoding="utf-8")
+    bag = DagBag(str(tmp_path), bundle_path=tmp_path)
+    assert bag.import_errors == {}
+    dag = bag.dags["by_hand"]
+    assert dag.get_task("train").upstream_task_ids == {"prepare"}
+    assert dag.get_task("plan").upstream_task_ids == {"new_flights"}
+
+
+def _file(folder: Path, text: str) -> Path:
+    file = folder / "pipeline.yml"
+    file.write_text(text, encoding="utf-8")
+    return file
