@@ -1,5 +1,6 @@
 """What a user gets: the wheel, the source distribution, the constraints."""
 
+import ast
 import configparser
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,19 @@ def declared() -> set[str]:
     blocks = [config["options"]["install_requires"], *config["options.extras_require"].values()]
     lines = [line for block in blocks for line in block.splitlines() if line.strip()]
     return {re.sub("[-_.]+", "-", Requirement(line).name).lower() for line in lines}
+
+
+def test_every_import_is_declared() -> None:
+    """What comes along with something else today may be gone tomorrow."""
+    providers = packages_distributions()
+    known = declared() | {"airflow-mlpipe", "apache-airflow-core", "apache-airflow-task-sdk", "pydantic-core"}
+    missing = {}
+    for path in (ROOT / "airflow_mlpipe").rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+        for top in {name.split(".")[0] for name in names} - set(sys.stdlib_module_names):
+            owners = {re.sub("[-_.]+", "-", owner).lower() for owner in providers.get(top, [])}
+            if owners and not owners & known:
+                missing[f"{path.relative_to(ROOT)}: {top}"] = sorted(owners)
+    assert missing == {}
