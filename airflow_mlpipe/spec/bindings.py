@@ -1,4 +1,4 @@
-"""What a job writes under ``inputs`` and ``outputs``, with every reference followed to its end."""
+"""What a job writes under ``inputs``, with every reference followed to its end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from airflow_mlpipe.spec.expressions import (
     OutputRef,
     ParameterRef,
     Part,
-    PipelineOutputRef,
     Ref,
     RunFieldRef,
     parse,
@@ -39,6 +38,11 @@ class Scope:
     inputs: dict[str, Port | None]
     outputs: dict[str, OutputKeys]
     jobs: dict[str, dict[str, OutputData] | None] = field(default_factory=dict)
+
+
+def differ(given: str | None, wanted: str | None) -> bool:
+    """Return whether one type is a single file and the other a folder; other differences do no harm."""
+    return (given == "uri_file" and wanted in _TREES) or (wanted == "uri_file" and given in _TREES)
 
 
 def parsed(text: str, place: Place, faults: Faults) -> tuple[Part, ...] | None:
@@ -111,7 +115,11 @@ class InputBinder:
 
     def _mixed(self, part: Ref, place: Place) -> None:
         if isinstance(part, ParameterRef):
-            if isinstance(self._parameter(part, place), DataPort):
+            given = self._parameter(part, place)
+            if isinstance(given, ScalarPort) and given.is_optional:
+                text = f"'{part}' may be absent; a text needs it. Give it a default or bind it alone."
+                self._faults.add(place, "MLP107", text)
+            if isinstance(given, DataPort):
                 self._faults.add(
                     place, "MLP106", f"'{part}' is data; it can only stand alone as the value of an input."
                 )
@@ -188,7 +196,7 @@ class InputBinder:
 
     def _check_data_type(self, ref: Ref, given: str, place: Place, port: Port | None) -> None:
         wanted = port.type if isinstance(port, DataPort) else given
-        if (given == "uri_file" and wanted in _TREES) or (wanted == "uri_file" and given in _TREES):
+        if differ(given, wanted):
             self._faults.add(place, "MLP117", f"'{ref}' is of type {given}, this input is of type {wanted}.")
 
     def output(self, ref: OutputRef, place: Place) -> OutputData | None:
@@ -219,7 +227,10 @@ class InputBinder:
         for name in sorted({"default", "min", "max", "enum"} & keys.model_fields_set):
             why = "belongs to declared inputs (of the pipeline or a component); write the value itself."
             self._faults.add(place / name, "MLP025", why, of_key=True)
-        self._check_declared_type(keys, place)
+        self._check_declared(keys, place, port)
+        if port is not None and keys.optional and not port.is_optional:
+            text = "the component's input must be there; say 'optional: true' in the component."
+            self._faults.add(place / "optional", "MLP107", text, of_key=True)
         if keys.path is None:
             if "path" not in value:
                 self._faults.add(place, "MLP022", "the key 'path' is missing.", of_key=True)
@@ -227,11 +238,20 @@ class InputBinder:
         bound = self._data_at(keys, place, port, optional or keys.optional)
         return bound.model_copy(update={"optional": True}) if bound is not None and keys.optional else bound
 
-    def _check_declared_type(self, keys: InputKeys, place: Place) -> None:
+    def _check_declared(self, keys: InputKeys, place: Place, port: DataPort | None) -> None:
+        if port is not None and differ(str(keys.type), port.type):
+            self._faults.add(
+                place / "type", "MLP117", f"the component's input is of type {port.type}, got {keys.type}."
+            )
         if keys.type is not None and keys.type not in DATA_TYPES:
             hint = did_you_mean(str(keys.type), DATA_TYPES)
             text = f"must be one of {', '.join(DATA_TYPES)}, got {describe(keys.type)}.{hint}"
             self._faults.add(place / "type", "MLP024", text)
+
+    def _is_scalar(self, ref: Ref) -> bool:
+        if isinstance(ref, ParameterRef):
+            return isinstance(self._scope.inputs.get(ref.name), ScalarPort)
+        return isinstance(ref, RunFieldRef)
 
     def _data_at(self, keys: InputKeys, place: Place, port: DataPort | None, optional: bool) -> InputData | None:
         declared, path = port, keys.path or ""
@@ -242,7 +262,7 @@ class InputBinder:
             return None
         if len(parts) == 1 and not isinstance(parts[0], str):
             bound = self._reference(parts[0], place / "path", declared, optional)
-            if isinstance(bound, str) and declared is None:
+            if isinstance(bound, str) and declared is None and self._is_scalar(parts[0]):
                 self._faults.add(
                     place / "path", "MLP106", f"'{parts[0]}' is no data; write it as the value of the input."
                 )
@@ -256,51 +276,3 @@ class InputBinder:
         mode: Mode | None = keys.mode or (declared.mode if declared else None)
         kind: DataType = declared.type if declared else "uri_folder"
         return InputData(type=kind, path=found, mode=mode) if found is not None else None
-
-
-class OutputBinder:
-    """Reads the outputs of all jobs; knows which job writes which output of the pipeline."""
-
-    def __init__(self, outputs: dict[str, OutputKeys], faults: Faults) -> None:
-        self._outputs = outputs
-        self._faults = faults
-        self._writers: dict[str, str] = {}
-
-    def bind(self, value: Any, place: Place, declared: OutputKeys | None, writer: str) -> OutputData:
-        """Return the output of a step.
-
-        :param declared: what the component says.
-        :param writer: ``<job>.<port>``, for a message about two writers.
-        """
-        keys = OutputKeys()
-        pipeline: OutputKeys | None = None
-        if isinstance(value, str):
-            pipeline = self._pipeline_output(value, place, writer)
-        elif value is not None:
-            keys = validate(OutputKeys, value, place, self._faults) or keys
-            if keys.path is not None:
-                pipeline = self._pipeline_output(keys.path, place / "path", writer)
-        sources = [found for found in (keys, pipeline, declared) if found is not None]
-        return OutputData(
-            type=next((found.type for found in sources if found.type), "uri_folder"),
-            mode=next((found.mode for found in sources if found.mode), None),
-            name=next((found.name for found in sources if found.name), None),
-        )
-
-    def _pipeline_output(self, text: Any, place: Place, writer: str) -> OutputKeys | None:
-        parts = parsed(text, place, self._faults) if isinstance(text, str) else ()
-        if parts is None:
-            return None
-        ref = parts[0] if len(parts) == 1 else None
-        if not isinstance(ref, PipelineOutputRef):
-            why = "Results lie in the store of the workspace, under a fresh path per attempt."
-            self._faults.add(place, "MLP041", f"must be '${{{{parent.outputs.<name>}}}}', got {describe(text)}. {why}")
-            return None
-        if ref.name not in self._outputs:
-            hint = known(ref.name, list(self._outputs))
-            self._faults.add(place, "MLP105", f"'{ref}' names no output of the pipeline.{hint}")
-            return None
-        first = self._writers.setdefault(ref.name, writer)
-        if first != writer:
-            self._faults.add(place, "MLP108", f"'{ref}' is written by '{first}' already; an output has one writer.")
-        return self._outputs[ref.name]

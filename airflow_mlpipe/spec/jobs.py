@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_mlpipe.spec.bindings import OutputBinder
 from airflow_mlpipe.spec.components import Component, ComponentReader
 from airflow_mlpipe.spec.diagnostics import Faults, Place, listed
 from airflow_mlpipe.spec.job_documents import LATER_JOB_TYPES, CommandJob, DataTransferJob, JobKeys, ParallelJob
+from airflow_mlpipe.spec.outputs import OutputBinder
 from airflow_mlpipe.spec.ports import check_port_name
 from airflow_mlpipe.spec.step import OutputData
 from airflow_mlpipe.spec.structure import describe, known, validate

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_mlpipe.errors import SpecError
 from airflow_mlpipe.spec.airflow_keys import read_airflow
-from airflow_mlpipe.spec.bindings import OutputBinder, Scope
+from airflow_mlpipe.spec.bindings import Scope
 from airflow_mlpipe.spec.components import ComponentReader, read_declared_outputs
 from airflow_mlpipe.spec.diagnostics import Faults, Place
 from airflow_mlpipe.spec.documents import AirflowKeys, Settings
@@ -16,6 +16,7 @@ from airflow_mlpipe.spec.jobs import Draft, DraftReader, is_airflow_id
 from airflow_mlpipe.spec.lowering import Defaults, Lowered, StepLowerer
 from airflow_mlpipe.spec.model import AirflowBlock, Parameter, PipelineSpec
 from airflow_mlpipe.spec.ordering import cycle, ordered
+from airflow_mlpipe.spec.outputs import OutputBinder
 from airflow_mlpipe.spec.paths import Source
 from airflow_mlpipe.spec.ports import Port, ScalarPort, read_pipeline_inputs
 from airflow_mlpipe.spec.reader import Document, read_document

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any, Literal
 
@@ -16,6 +17,8 @@ from airflow_mlpipe.spec.times import time_zone
 PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 LATER_TRIGGERS = ("on_data_change", "on_dataset")
 
+_RANDOM = re.compile(r"(?<![A-Za-z])[RrHh](?![A-Za-z])")
+"""croniter's random fields: a schedule that nobody could foresee."""
 _DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86400, "week": 604800}
 
@@ -60,7 +63,7 @@ def _cron(text: str, place: Place, faults: Faults) -> str:
     from croniter import croniter  # type: ignore[import-untyped]  # noqa: PLC0415
 
     fields = text.split()
-    if len(fields) != 5 or not croniter.is_valid(text):
+    if len(fields) != 5 or _RANDOM.search(text) or not croniter.is_valid(text):
         rule = "minute hour day-of-month month day-of-week, such as '0 6 1 * *'"
         faults.add(place, "MLP140", f"must be five cron fields, {rule}, or one of {listed(PRESETS)}; got {text!r}.")
     return " ".join(fields)

@@ -1,0 +1,64 @@
+"""What a job writes under ``outputs``, and which output of the pipeline it becomes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_mlpipe.spec.bindings import differ, parsed
+from airflow_mlpipe.spec.diagnostics import Faults, Place
+from airflow_mlpipe.spec.documents import OutputKeys
+from airflow_mlpipe.spec.expressions import PipelineOutputRef
+from airflow_mlpipe.spec.step import OutputData
+from airflow_mlpipe.spec.structure import describe, known, validate
+
+
+class OutputBinder:
+    """Reads the outputs of all jobs; knows which job writes which output of the pipeline."""
+
+    def __init__(self, outputs: dict[str, OutputKeys], faults: Faults) -> None:
+        self._outputs = outputs
+        self._faults = faults
+        self._writers: dict[str, str] = {}
+
+    def bind(self, value: Any, place: Place, declared: OutputKeys | None, writer: str) -> OutputData:
+        """Return the output of a step.
+
+        :param declared: what the component says.
+        :param writer: ``<job>.<port>``, for a message about two writers.
+        """
+        keys = OutputKeys()
+        pipeline: OutputKeys | None = None
+        if isinstance(value, str):
+            pipeline = self._pipeline_output(value, place, writer)
+        elif value is not None:
+            keys = validate(OutputKeys, value, place, self._faults) or keys
+            if keys.path is not None:
+                pipeline = self._pipeline_output(keys.path, place / "path", writer)
+        sources = [found for found in (keys, pipeline, declared) if found is not None]
+        types = [found.type for found in sources if found.type is not None]
+        if types and differ(types[0], types[-1]):
+            text = f"is of type {types[-1]} in one place and of type {types[0]} in another."
+            self._faults.add(place, "MLP117", text)
+        return OutputData(
+            type=next((found.type for found in sources if found.type), "uri_folder"),
+            mode=next((found.mode for found in sources if found.mode), None),
+            name=next((found.name for found in sources if found.name), None),
+        )
+
+    def _pipeline_output(self, text: Any, place: Place, writer: str) -> OutputKeys | None:
+        parts = parsed(text, place, self._faults) if isinstance(text, str) else ()
+        if parts is None:
+            return None
+        ref = parts[0] if len(parts) == 1 else None
+        if not isinstance(ref, PipelineOutputRef):
+            why = "Results lie in the store of the workspace, under a fresh path per attempt."
+            self._faults.add(place, "MLP041", f"must be '${{{{parent.outputs.<name>}}}}', got {describe(text)}. {why}")
+            return None
+        if ref.name not in self._outputs:
+            hint = known(ref.name, list(self._outputs))
+            self._faults.add(place, "MLP105", f"'{ref}' names no output of the pipeline.{hint}")
+            return None
+        first = self._writers.setdefault(ref.name, writer)
+        if first != writer:
+            self._faults.add(place, "MLP108", f"'{ref}' is written by '{first}' already; an output has one writer.")
+        return self._outputs[ref.name]
