@@ -1,4 +1,4 @@
-"""Loads a folder of DAG files with Airflow and prints what it says: ``python -m airflow_mlpipe.cli.load_dags FOLDER``.
+"""Loads DAG files with Airflow and prints what it says: ``python -m airflow_mlpipe.cli.load_dags FOLDER [IMPORTS]``.
 
 The only part of the command line that imports Airflow, and always in a process of its own. The last line of the
 output is JSON, file name to error; files that load are absent.
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 COMMAND = (sys.executable, "-m", "airflow_mlpipe.cli.load_dags")
-"""The process to start; the folder is its last argument."""
+"""The process to start: a folder of DAG files, and a folder that they may import from."""
 
 
 def load(folder: Path) -> dict[str, str]:
@@ -66,5 +66,6 @@ def _reason(text: str) -> str:
 
 
 if __name__ == "__main__":
+    sys.path += sys.argv[2:]
     found = load(Path(sys.argv[1]))
     sys.stdout.write("\n" + json.dumps(found) + "\n")

@@ -23,7 +23,8 @@ _SWITCHES = {
         {
             "type": "string",
             "enum": ["auto", "force", "disable"],
-            "description": "auto: reuse what is identical; force: run every step; disable: run all, keep no record.",
+            "description": "auto: reuse what is identical; force: run every step, refresh the records; "
+            "disable: run every step, leave the records alone.",
         },
     ),
     "reuse_steps": Call(

@@ -118,3 +118,21 @@ def test_the_reason_is_the_exception_alone(folder: Path) -> None:
         "bad.py": "ValueError: first line\n  second line",
         "none.py": "Airflow finds the DAGs [] in it; expected 'none' alone",
     }
+
+
+@pytest.mark.airflow
+def test_a_dag_may_have_the_name_of_a_standard_module_and_import_its_neighbour(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "pipelines/one.yml").write_text(SPEC.format(name="calendar", word="hello"))
+    (folder / "mine").mkdir()
+    block = "{% block imports %}\nfrom neighbour import notify{% endblock %}"
+    (folder / "mine/general.py.j2").write_text('{% extends "mlpipe/general.py.j2" %}' + block)
+    (folder / "dags").mkdir()
+    (folder / "dags/neighbour.py").write_text("notify = print\n")
+    (folder / "dags/json.py").write_text("raise ImportError('not me')\n")
+    monkeypatch.chdir(folder / "dags")
+    for _ in range(2):
+        assert main(["generate", "../pipelines", "-o", ".", "--templates", "../mine"]) == 0
+        (folder / "pipelines/two.yml").write_text(SPEC.format(name="two", word="goodbye"))
+    assert capsys.readouterr().out == "2 written, 0 unchanged\n1 written, 1 unchanged\n"

@@ -34,7 +34,7 @@ with DAG(
             "auto",
             type="string",
             enum=["auto", "force", "disable"],
-            description="auto: reuse what is identical; force: run every step; disable: run all, keep no record.",
+            description="auto: reuse what is identical; force: run every step, refresh the records; disable: run every step, leave the records alone.",
         ),
         "reuse_steps": Param(
             {},
