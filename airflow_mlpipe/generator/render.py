@@ -92,7 +92,7 @@ class Renderer:
             than the plan.
         """
         try:
-            text: str = self._template(plan.template).render(dag=plan)
+            text = str(self._template(plan.template).render(dag=plan))
         except (TemplateError, TypeError, ValueError) as error:
             raise ConfigError(f"{plan.source}: the template '{plan.template}' cannot be rendered: {error}") from error
         verify(text, plan)
