@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_mlpipe.spec.diagnostics import Faults, Place
 from airflow_mlpipe.spec.documents import AirflowKeys
-from airflow_mlpipe.spec.jobs import is_airflow_id
+from airflow_mlpipe.spec.jobs import is_dag_id
 from airflow_mlpipe.spec.model import AirflowBlock
 from airflow_mlpipe.spec.schedules import build_schedule, read_trigger
 from airflow_mlpipe.spec.times import date, duration
@@ -36,7 +36,7 @@ def read_airflow(keys: AirflowKeys | None, place: Place, faults: Faults) -> Airf
         faults.add(place / "end_date", "MLP142", "lies before 'start_date'.")
     if keys.catchup and trigger is not None and start is None:
         faults.add(place / "catchup", "MLP143", "needs a 'start_date' to catch up from.")
-    if keys.dag_id is not None and not is_airflow_id(keys.dag_id):
+    if keys.dag_id is not None and not is_dag_id(keys.dag_id):
         faults.add(
             place / "dag_id", "MLP030", f"'{keys.dag_id}' cannot be a dag id: ASCII letters, digits, '_', '-', '.'."
         )

@@ -8,6 +8,7 @@ from typing import Any, cast
 from airflow_mlpipe.spec.diagnostics import Faults, Place, did_you_mean
 from airflow_mlpipe.spec.documents import InputKeys, Mode, OutputKeys
 from airflow_mlpipe.spec.expressions import (
+    InputRef,
     OutputRef,
     ParameterRef,
     Part,
@@ -130,7 +131,10 @@ class InputBinder:
 
     def _not_here(self, part: Ref, place: Place) -> None:
         allowed = "${{parent.inputs.<name>}}, ${{parent.jobs.<job>.outputs.<port>}}, ${{airflow.<field>}}"
-        self._faults.add(place, "MLP041", f"'{part}' cannot be used here; allowed: {allowed}.")
+        hint = ""
+        if isinstance(part, InputRef) and part.port in self._scope.inputs:
+            hint = f" Did you mean '{ParameterRef(part.port)}'?"
+        self._faults.add(place, "MLP041", f"'{part}' cannot be used here; allowed: {allowed}.{hint}")
 
     def _parameter(self, ref: ParameterRef, place: Place) -> Port | None:
         inputs = self._scope.inputs

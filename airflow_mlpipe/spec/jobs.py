@@ -23,6 +23,7 @@ MAX_NAME = 250
 """Airflow's limit for dag and task ids."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
+_DAG_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 _COMPONENTS_OWN = ("command", "code", "environment", "additional_includes", "is_deterministic", "distribution", "task")
 
 
@@ -42,13 +43,13 @@ class Draft:
     outputs: dict[str, OutputData] | None
 
 
-def is_airflow_id(name: str) -> bool:
-    """Return whether Airflow takes the name as an id and it is plain ASCII."""
-    return bool(_NAME.fullmatch(name)) and len(name) <= MAX_NAME
+def is_dag_id(name: str) -> bool:
+    """Return whether Airflow takes the name as a dag id and it is plain ASCII."""
+    return bool(_DAG_ID.fullmatch(name)) and len(name) <= MAX_NAME
 
 
 def _check_name(name: str, place: Place, faults: Faults) -> None:
-    if not is_airflow_id(name):
+    if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
         rule = f"letters, digits, '_', '-', '.', first a letter or '_', at most {MAX_NAME} characters"
         faults.add(place, "MLP030", f"'{name}' cannot be the name of a job; {rule}.", of_key=True)
 

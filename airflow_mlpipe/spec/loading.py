@@ -12,7 +12,7 @@ from airflow_mlpipe.spec.components import ComponentReader, read_declared_output
 from airflow_mlpipe.spec.diagnostics import Faults, Place
 from airflow_mlpipe.spec.documents import AirflowKeys, Settings
 from airflow_mlpipe.spec.job_documents import PipelineDocument
-from airflow_mlpipe.spec.jobs import Draft, DraftReader, is_airflow_id
+from airflow_mlpipe.spec.jobs import Draft, DraftReader, is_dag_id
 from airflow_mlpipe.spec.lowering import Defaults, Lowered, StepLowerer
 from airflow_mlpipe.spec.model import AirflowBlock, Parameter, PipelineSpec
 from airflow_mlpipe.spec.ordering import cycle, ordered
@@ -148,15 +148,15 @@ class _Loader:
             return airflow.dag_id
         if keys is not None and keys.name is not None:
             return self._checked(keys.name, self._place / "name")
-        if keys is not None and keys.display_name is not None and is_airflow_id(keys.display_name):
+        if keys is not None and keys.display_name is not None and is_dag_id(keys.display_name):
             return keys.display_name
         stem = self._path.stem
         name = self._path.absolute().parent.name if stem == "pipeline" else stem
         return self._checked(name, self._place)
 
     def _checked(self, name: str, place: Place) -> str:
-        if not is_airflow_id(name):
-            rule = "ASCII letters, digits, '_', '-', '.', first a letter or '_', at most 250 characters"
+        if not is_dag_id(name):
+            rule = "ASCII letters, digits, '_', '-', '.', first a letter, digit or '_', at most 250 characters"
             advice = "" if place.path else " Write a 'name:'."
             self._faults.add(place, "MLP030", f"'{name}' cannot be the name of a pipeline: {rule}.{advice}")
         return name

@@ -22,7 +22,7 @@ _DURATION: Schema = {
     "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*[smhd]\s*$",
 }
 _COMPUTE: Schema = {"type": ["string", "null"], "pattern": "^(azureml:)?[A-Za-z0-9][A-Za-z0-9_.-]*$"}
-_ID: Schema = {"type": ["string", "null"], **_JOB_NAME}
+_ID: Schema = {"type": ["string", "null"], "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]*$", "maxLength": 250}
 _DATE: Schema = {"type": ["string", "null"], "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}"}
 _COUNT: Schema = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\$\{\{"}]}
 
@@ -44,7 +44,11 @@ _NULL: Schema = {"type": "null"}
 _PARENT_OUTPUT: Schema = {"type": "string", "pattern": r"^\s*\$\{\{\s*parent\s*\.\s*outputs\s*\."}
 _DECLARED_INPUT = _any_of(_SCALAR, _ref(documents.InputKeys))
 _DECLARED_OUTPUT = _any_of(_NULL, _ref(documents.OutputKeys))
-_ENVIRONMENT = _any_of({"type": "string"}, _ref(documents.EnvironmentKeys), _NULL)
+_ENVIRONMENT = _any_of(
+    {"type": "string", "pattern": "^(azureml:)?[A-Za-z0-9][A-Za-z0-9_.-]*([:@][A-Za-z0-9_.-]+)?$"},
+    _ref(documents.EnvironmentKeys),
+    _NULL,
+)
 _JOB_FIELDS: dict[str, Schema] = {
     "type": {"enum": list(JOB_MODELS)},
     "component": {"type": ["string", "object"], "not": {"type": "string", "pattern": "^azureml:"}},

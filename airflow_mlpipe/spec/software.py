@@ -33,6 +33,10 @@ def compute_name(text: str | None, place: Place, faults: Faults) -> str | None:
 
 
 def _named_environment(text: str, place: Place, faults: Faults) -> str | None:
+    if text.startswith("azureml://"):
+        advice = "define it in workspace.yml and name it azureml:<name>."
+        faults.add(place, "MLP026", f"environments of registries are not supported yet, got {text!r}; {advice}")
+        return None
     match = _NAMED.fullmatch(text)
     if match is None or text.startswith("file:") or text.endswith((".yml", ".yaml", ".txt")):
         forms = "azureml:<name>:<version>, {conda_file: ./environment.yml} or {pip_requirements: ./requirements.txt}"

@@ -131,7 +131,7 @@ def test_a_parallel_step_takes_the_job_before_the_component(flights: PipelineSpe
 
 def test_a_component_in_place_and_azures_long_reference() -> None:
     spec = load_pipeline(GOOD / "azure_example.yml")
-    assert spec.name == "azure_example"  # its display name begins with a digit
+    assert spec.name == "3b_pipeline_with_data"
     first, second = spec.steps
     assert first.inputs == {"component_a_input": InputData(path="./data")}
     assert first.environment == {"image": "python"}

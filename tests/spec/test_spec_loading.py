@@ -37,6 +37,7 @@ def warnings(spec: PipelineSpec) -> list[str]:
         ("name: n\ndisplay_name: d\n", "p.yml", "n"),
         ("display_name: d.e-f\n", "p.yml", "d.e-f"),
         ("display_name: Flight delays\n", "p.yml", "p"),
+        ("display_name: 3b_pipeline\n", "p.yml", "3b_pipeline"),
         ("", "flights/pipeline.yml", "flights"),
         ("", "flights/nightly.yaml", "nightly"),
     ],
