@@ -1,0 +1,1 @@
+"""The figures that the product promises, measured against the peers it is compared with: ``make bench``."""
