@@ -85,6 +85,11 @@ class Place:
         mark = self.marks.get(self.path)
         return mark.text if mark else None
 
+    @property
+    def is_written(self) -> bool:
+        """Whether the file has this key, right or wrong."""
+        return self.path in self.marks
+
     def position(self, of_key: bool = False) -> Position:
         """Return the position of the value (or its key); of the nearest parent if it was not written."""
         path = self.path

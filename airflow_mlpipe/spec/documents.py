@@ -24,7 +24,7 @@ Entries = dict[str, Any]
 class Raw(BaseModel):
     """Frozen; no value is converted, no unknown key accepted."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True, allow_inf_nan=False)
 
 
 def ignored(reason: str) -> Any:

@@ -122,7 +122,7 @@ class StepLowerer:
                 inputs[name] = binder.bind(given[name], place / name, port, optional)
             elif isinstance(port, ScalarPort) and port.parameter.default is not None:
                 inputs[name] = port.parameter.default
-            elif port is not None and not port.is_optional:
+            elif port is not None and not port.is_optional and (not place.is_written or place.text is None):
                 kind = port.parameter.type if isinstance(port, ScalarPort) else port.type
                 self._faults.add(place, "MLP110", f"the component needs its input '{name}' ({kind}).", of_key=True)
         return inputs
@@ -163,7 +163,8 @@ class StepLowerer:
         if draft.kind == "parallel":
             return more | parallel_task(draft, source, ports, inputs, self._faults)
         if definition.command is None:
-            self._faults.add(place, "MLP022", "the key 'command' is missing (or 'component').", of_key=True)
+            if not (place / "command").is_written:
+                self._faults.add(place, "MLP022", "the key 'command' is missing (or 'component').", of_key=True)
             return more
         code = code_folder(definition.code, place / "code", source, self._faults)
         if definition.code is None or code is not None:
@@ -180,9 +181,9 @@ class StepLowerer:
         if not isinstance(keys, DataTransferJob):
             return {}
         self._copied(draft, inputs)
-        if keys.task is None:
+        if keys.task is None and not (place / "task").is_written:
             self._faults.add(place, "MLP022", "the key 'task' is missing: copy_data.", of_key=True)
-        elif keys.task != "copy_data":
+        elif keys.task not in (None, "copy_data"):
             text = f"only 'copy_data' is supported, got {keys.task!r}."
             self._faults.add(place / "task", "MLP026", text)
         if keys.data_copy_mode is None and len(inputs) > 1:

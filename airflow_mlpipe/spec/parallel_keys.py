@@ -39,6 +39,10 @@ class _Merged:
     def __init__(self, sources: list[tuple[ParallelSettings, Place]]) -> None:
         self._sources = sources
 
+    def is_written(self, key: str) -> bool:
+        """Whether one of them says the key, right or wrong."""
+        return any((place / key).is_written for _, place in self._sources)
+
     def get(self, key: str, default: Any = None) -> tuple[Any, Place]:
         """Return the value and where it was written."""
         for keys, place in self._sources:
@@ -50,9 +54,9 @@ class _Merged:
 def _input_port(merged: _Merged, ports: PortTexts, inputs: dict[str, InputValue], faults: Faults) -> str | None:
     text, place = merged.get("input_data")
     if text is None:
-        faults.add(
-            place, "MLP022", "the key 'input_data' is missing: '${{inputs.<port>}}', the files to work on.", of_key=True
-        )
+        if not merged.is_written("input_data"):
+            words = "the key 'input_data' is missing: '${{inputs.<port>}}', the files to work on."
+            faults.add(place, "MLP022", words, of_key=True)
         return None
     port = ports.port(text, place, InputRef)
     if port is not None and port in inputs and not isinstance(inputs[port], InputData):
@@ -80,7 +84,8 @@ def parallel_task(
     task: ParallelTaskKeys | None = getattr(layers[-1][0], "task", None)
     place = source.place / "task"
     if task is None:
-        faults.add(source.place, "MLP022", "the key 'task' is missing.", of_key=True)
+        if not place.is_written:
+            faults.add(source.place, "MLP022", "the key 'task' is missing.", of_key=True)
         return {}
     if task.type != "run_function":
         faults.add(place / "type", "MLP026", f"only 'run_function' is supported, got {task.type!r}.")

@@ -17,7 +17,15 @@ from airflow_mlpipe.spec.documents import Raw
 
 ModelT = TypeVar("ModelT", bound=Raw)
 
-_SHAPES = {"dict": "a mapping of keys", "list": "a list", "model": "a mapping of keys", "string": "text"}
+_SHAPES = {
+    "dict": "a mapping of keys",
+    "model": "a mapping of keys",
+    "list": "a list",
+    "string": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+}
 
 
 def describe(value: object) -> str:
@@ -55,18 +63,15 @@ def _annotated_models(annotation: Any) -> list[type[BaseModel]]:
     return [model for part in getattr(annotation, "__args__", ()) for model in _annotated_models(part)]
 
 
-def _wrong_type(error: ErrorDetails) -> str:
-    kind = error["type"].removesuffix("_type").removesuffix("_from_float")
-    wanted = {
-        **_SHAPES,
-        "int": "a whole number",
-        "float": "a number",
-        "bool": "true or false",
-    }.get(kind, kind)
-    hint = ""
-    if kind == "string" and isinstance(error["input"], bool | int | float):
-        hint = " Put it in quotes."
-    return f"must be {wanted}, got {describe(error['input'])}.{hint}"
+def _wrong_type(errors: list[ErrorDetails]) -> str:
+    """Return one message for a value that is of none of the allowed types."""
+    kinds = [error["type"].removesuffix("_type").removesuffix("_from_float") for error in errors]
+    if "float" in kinds:
+        kinds = [kind for kind in kinds if kind != "int"]
+    value = errors[0]["input"]
+    hint = " Put it in quotes." if kinds == ["string"] and isinstance(value, bool | int | float) else ""
+    wanted = " or ".join(dict.fromkeys(_SHAPES.get(kind, kind) for kind in kinds))
+    return f"must be {wanted}, got {describe(value)}.{hint}"
 
 
 def _literal(error: ErrorDetails) -> str:
@@ -88,6 +93,7 @@ _VALUE_FAULTS: dict[str, Callable[[ErrorDetails], str]] = {
     "less_than_equal": _bound,
     "string_too_short": lambda _: "must not be empty.",
     "too_short": lambda _: "must not be empty.",
+    "finite_number": lambda error: f"must be a finite number, got {error['input']}.",
     "string_pattern_mismatch": lambda error: f"must be made of letters, digits, '_', '-', '.', got {error['input']!r}.",
 }
 
@@ -104,18 +110,20 @@ def _path_in(data: Any, loc: tuple[int | str, ...]) -> KeyPath:
     return tuple(path)
 
 
-def _note(model: type[BaseModel], error: ErrorDetails, place: Place, path: KeyPath, faults: Faults) -> None:
-    here = place.below(path)
+def _note(model: type[BaseModel], errors: list[ErrorDetails], place: Place, path: KeyPath, faults: Faults) -> None:
+    """Note what is wrong with one value; a value that may have several types has an error for each."""
+    here, error = place.below(path), errors[0]
     if error["type"] == "extra_forbidden":
         known = _known_keys(_model_at(model, path[:-1]))
         hint = did_you_mean(str(path[-1]), known) or f" Known keys: {', '.join(sorted(known))}."
         faults.add_unknown_key(here, hint)
     elif error["type"] == "missing":
-        faults.add(here, "MLP022", f"the key '{error['loc'][-1]}' is missing.", of_key=True)
+        for each in errors:
+            faults.add(here, "MLP022", f"the key '{each['loc'][-1]}' is missing.", of_key=True)
     elif error["type"] in _VALUE_FAULTS:
         faults.add(here, "MLP024", _VALUE_FAULTS[error["type"]](error))
     else:
-        faults.add(here, "MLP023", _wrong_type(error))
+        faults.add(here, "MLP023", _wrong_type(errors))
 
 
 def _without(data: Any, paths: list[KeyPath]) -> Any:
@@ -132,7 +140,7 @@ def _without(data: Any, paths: list[KeyPath]) -> Any:
 def validate(model: type[ModelT], data: Any, place: Place, faults: Faults) -> ModelT | None:
     """Read data as a model; note every fault, ignored and refused key.
 
-    :returns: the model without what was wrong, ``None`` if too little is left (a required key is missing or wrong).
+    :returns: the model without what was wrong, ``None`` if too little is left: a required key is missing or wrong.
     """
     if not isinstance(data, dict):
         faults.add(place, "MLP023", f"must be a mapping of keys, got {describe(data)}.")
@@ -140,12 +148,11 @@ def validate(model: type[ModelT], data: Any, place: Place, faults: Faults) -> Mo
     try:
         result = model.model_validate(data)
     except ValidationError as error:
-        bad: dict[KeyPath, None] = {}
+        bad: dict[KeyPath, list[ErrorDetails]] = {}
         for detail in error.errors(include_url=False, include_context=True):
-            path = _path_in(data, detail["loc"])
-            _note(model, detail, place, path, faults)
-            if detail["type"] != "missing":
-                bad[path] = None
+            bad.setdefault(_path_in(data, detail["loc"]), []).append(detail)
+        for path, details in bad.items():
+            _note(model, details, place, path, faults)
         try:
             result = model.model_validate(_without(data, [path for path in bad if path]))
         except ValidationError:

@@ -16,6 +16,7 @@ BEYOND_A_SCHEMA = {
     "bounds_crossed",
     "data_without_path",
     "infinite_literal",
+    "infinite_timeout",
     "instance_count",
     "partition_field",
     "transfer_mode",
