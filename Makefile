@@ -2,6 +2,7 @@
 #
 #   make demo            the flight delay pipeline on a real Airflow; KEEP=1 leaves Airflow up
 #   make demo-stop       end an Airflow that KEEP=1 left up
+#   make landing         the files that `mlpipe run example_dags/flight_delays/pipeline.yml` reads
 #   make test            all checks, then all tests
 #   make check           ruff, mypy, import-linter
 #   make bench           the figures of docs/benchmarks, with the load of the machine
@@ -31,7 +32,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-stop test check bench build clean
+.PHONY: help venv demo demo-stop landing test check bench build clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -67,6 +68,9 @@ demo: $(READY)
 
 demo-stop: $(READY)
 	@$(BIN)/python example_dags/flight_delays/demo.py --stop
+
+landing: $(READY)
+	@$(BIN)/python example_dags/flight_delays/landing.py
 
 test: check
 	@$(BIN)/python -m pytest
