@@ -1,0 +1,126 @@
+"""One real Airflow for all tests of this folder: API server, scheduler, DAG processor, triggerer, local jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_mlpipe.compute.local import LocalTarget
+from airflow_mlpipe.testing.airflow_server import AirflowServer
+
+DAGS = """
+from airflow.sdk import DAG, Param
+from airflow_mlpipe.operators import CommandOperator, PlanOperator, PythonScriptOperator
+from airflow_mlpipe.sensors import DataChangedSensor
+
+TEXT = Param("x", type="string")
+
+with DAG("flow", schedule=None, params={"text": TEXT, "rate": Param(0.1, type="number", maximum=1)}):
+    prepare = PythonScriptOperator(
+        task_id="prepare",
+        script_name="step.py",
+        arguments=["--out", "${{outputs.o}}", "--text", "${{inputs.text}}"],
+        code="src",
+        inputs={"raw": {"path": "azureml://datastores/landing/paths/raw"}, "text": "${{parent.inputs.text}}"},
+        outputs={"o": {}},
+    )
+    train = CommandOperator(
+        task_id="train",
+        command="cat ${{inputs.i}}/result.txt > ${{outputs.o}}/copy && echo ${{inputs.rate}} && "
+        "printenv PLAIN > ${{outputs.o}}/env",
+        inputs={"i": prepare.outputs["o"], "rate": "${{parent.inputs.rate}}"},
+        outputs={"o": {}},
+        environment_variables={"PLAIN": PLAIN},
+    )
+    PlanOperator(task_id="plan") >> prepare
+
+LONG = \'\'\'echo begun; echo $$ > ${{outputs.o}}/pid; sleep 301 & echo $! > ${{outputs.o}}/child; \\
+for i in $(seq ${{inputs.n}}); do sleep 0.5; echo tick $i; done; kill %1; echo ended\'\'\'
+
+for dag_id, waiting in (("held", {"deferrable": False}), ("deferred", {"defer_after": 0.5})):
+    with DAG(dag_id, schedule=None, params={"n": Param(600, type="integer"), "key": TEXT}):
+        CommandOperator(
+            task_id="long",
+            command=LONG,
+            inputs={"n": "${{parent.inputs.n}}", "key": "${{parent.inputs.key}}"},
+            outputs={"o": {}},
+            poll_interval=0.5,
+            retries=2,
+            retry_delay=1,
+            **waiting,
+        )
+
+with DAG("watching", schedule=None):
+    DataChangedSensor(task_id="new", path="azureml://datastores/landing/paths/new", poke_interval=0.5)
+
+with DAG("failing", schedule=None, params={}):
+    CommandOperator(task_id="broken", command="echo no such column: carrier; exit 7")
+    CommandOperator(task_id="mistaken", command="true", compute="gpu", retries=3)
+"""
+
+HOSTILE = 'O\'Brien C:\\new """ {{ ds }} {% x %} $(touch x) `id` %s \u2028 ; lambda é'
+
+
+class RealAirflow:
+    """The running server, and what its jobs left on this machine."""
+
+    def __init__(self, server: AirflowServer, project: Any) -> None:
+        self.server = server
+        self.api = server.api
+        self.project = project
+
+    def run(self, dag_id: str, run_id: str, conf: dict[str, Any] | None = None) -> str:
+        """Trigger a run, wait for its end, return its state."""
+        return self.api.wait_run(dag_id, self.api.trigger(dag_id, conf, run_id))
+
+    def place(self, dag_id: str, run_id: str, task_id: str, port: str = "o") -> Path:
+        """Return the folder that a step's output lies in."""
+        address = self.api.xcom(dag_id, run_id, task_id)[port]
+        prefix = "azureml://datastores/workspaceblobstore/paths/"
+        return Path(self.project.folder) / "store" / address.removeprefix(prefix)
+
+    def processes(self, since: float) -> list[Path]:
+        """Return the /proc folders of the shell and the child of the long job that began after ``since``."""
+        files = [
+            path
+            for path in Path(self.project.folder).glob("store/mlpipe/attempts/*/o/*")
+            if path.stat().st_mtime > since
+        ]
+        pids = [path.read_text().strip() for path in files if path.name in ("pid", "child")]
+        return [Path("/proc", pid) for pid in pids if pid] if len(pids) == 2 else []
+
+
+@pytest.fixture(scope="session")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
+    """Start Airflow with the DAGs above; end it, whatever happened."""
+    from tests.conftest import AirflowProject
+
+    project = AirflowProject(tmp_path_factory.mktemp("real") / "project")
+    text = textwrap.dedent(DAGS).replace("PLAIN}", repr(HOSTILE) + "}")
+    (project.folder / "dags" / "flows.py").write_text(text)
+    (project.folder / "dags" / ".airflowignore").write_text("src\n")
+    config = {"triggerer.job_heartbeat_sec": "1", "triggerer.triggerer_health_check_threshold": "6"}
+    connection = json.dumps({"conn_type": "mlpipe", "extra": {"workspace": project.workspace}})
+    environment = {"AIRFLOW_CONN_MLPIPE_DEFAULT": connection}
+    server = AirflowServer(project.folder / "airflow", project.folder / "dags", config=config, environment=environment)
+    with server:
+        for dag_id in ("flow", "held", "deferred", "failing", "watching"):
+            server.api.wait_dag(dag_id)
+            server.api.unpause(dag_id)
+        yield RealAirflow(server, project)
+    asyncio.run(_end_jobs(project))
+
+
+async def _end_jobs(project: Any) -> None:
+    """Jobs survive Airflow; a failed test must not leave one behind."""
+    target = LocalTarget("local", project.folder / "jobs")
+    for submission in project.submissions():
+        handle = await target.find(submission["key"])
+        if handle is not None:
+            await target.cancel(handle, grace=0)
