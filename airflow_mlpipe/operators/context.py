@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -36,6 +37,7 @@ def run_info(context: Context, base: Path) -> RunInfo:
     given = dict(cast("Mapping[str, Any]", context["params"]))
     mode, step_modes = given.pop(REUSE, None), given.pop(REUSE_STEPS, None)
     dag = context["dag"]
+    given = {name: _typed(value, _schema(dag.params, name)) for name, value in given.items()}
     run = RunInfo(
         pipeline=dag.dag_id,
         run_id=context["run_id"],
@@ -46,7 +48,7 @@ def run_info(context: Context, base: Path) -> RunInfo:
         step_reuse=_step_modes(step_modes),
     )
     defaults = resolve_parameters(_run_defaults(dag.params, given), run)
-    return RunInfo(**{**vars(run), "parameters": {**given, **defaults}})
+    return replace(run, parameters={**given, **defaults})
 
 
 def run_fields(context: Context) -> dict[str, str | None]:
@@ -78,10 +80,25 @@ def _run_defaults(params: Any, given: Mapping[str, Any]) -> dict[str, Scalar]:
     """Return the defaults that the run brings, of the parameters that nobody gave."""
     defaults: dict[str, Scalar] = {}
     for name in params:
-        text = params.get_param(name).schema.get(DEFAULT_KEY)
+        text = _schema(params, name).get(DEFAULT_KEY)
         if text is not None and given.get(name) is None:
             defaults[name] = text
     return defaults
+
+
+def _schema(params: Any, name: str) -> Mapping[str, Any]:
+    return dict(params.get_param(name).schema) if name in params else {}
+
+
+def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Return a number as the parameter's type has it: JSON does not tell 1 from 1.0, but they would be other steps."""
+    kinds = schema.get("type", ())
+    kinds = (kinds,) if isinstance(kinds, str) else kinds
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    if "number" in kinds:
+        return float(value)
+    return int(value) if "integer" in kinds and value == int(value) else value
 
 
 def _mode(value: Any, where: str) -> ReuseMode:

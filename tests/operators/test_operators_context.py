@@ -59,6 +59,23 @@ def test_parameters_defaults_and_modes(project: Any, operator: CommandOperator) 
     assert (run.mode("a"), run.mode("b")) == ("disable", "force")
 
 
+@pytest.mark.parametrize(
+    ("kind", "given", "typed"),
+    [
+        ("number", 1, 1.0),
+        ("integer", 3.0, 3),
+        (["null", "number"], 2, 2.0),
+        ("boolean", True, True),
+        ("string", "1", "1"),
+    ],
+)
+def test_numbers_have_their_parameters_type(project: Any, kind: Any, given: Any, typed: Any) -> None:
+    with project.dag(params={"x": Param(given, type=kind)}):
+        task = CommandOperator(task_id="a", command="true")
+    value = run_info(project.context(task, params={"x": given}), Path()).parameters["x"]
+    assert (value, type(value)) == (typed, type(typed))
+
+
 def test_a_given_value_is_never_an_expression(project: Any, operator: CommandOperator) -> None:
     run = run_info(project.context(operator, params={"month": "${{airflow.run_id}}"}), Path())
     assert run.parameters["month"] == "${{airflow.run_id}}"

@@ -15,9 +15,11 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 
 from airflow_mlpipe.compute.base import JobHandle, JobState, JobStatus
+from airflow_mlpipe.errors import StepFailedError
 from airflow_mlpipe.execution.run_info import Ticket
 from airflow_mlpipe.hooks.mlpipe import MLPipeHook
 from airflow_mlpipe.operators import CommandOperator, DataTransferOperator, PythonScriptOperator
+from airflow_mlpipe.operators.attempt import Attempt
 from airflow_mlpipe.triggers.job import JobTrigger, event_of
 
 pytestmark = pytest.mark.airflow
@@ -156,6 +158,17 @@ def test_a_kill_ends_the_job_while_the_worker_waits(project: Any, wait_until: Ca
     worker.join(30)
     assert "this try was ended from outside" in str(errors[0])
     wait_until(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def test_a_kill_while_the_job_is_being_submitted_ends_it(project: Any) -> None:
+    operator = script(project, "--sleep", 60)
+    attempt = Attempt.open(operator, project.context(operator))
+    attempt.kill()
+    with pytest.raises(StepFailedError, match="this try was ended from outside"):
+        attempt.run()
+    [submission] = project.submissions()
+    handle = JobHandle("local", submission["key"], submission["key"])
+    assert status_of(project, Ticket(handle, 1)).state.is_terminal
 
 
 def test_a_kill_before_anything_began_does_nothing(project: Any) -> None:
