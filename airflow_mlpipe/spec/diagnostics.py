@@ -144,6 +144,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
-def listed(words: Iterable[str]) -> str:
-    """Return the words for a message, sorted, ``none`` if there are none."""
-    return ", ".join(f"'{word}'" for word in sorted(words)) or "none"
+def listed(words: Iterable[str], most: int = 20) -> str:
+    """Return the words for a message, sorted, not more than a line or two of them; ``none`` if there are none."""
+    found = sorted(words)
+    more = f" and {len(found) - most} more" if len(found) > most else ""
+    return ", ".join(f"'{word}'" for word in found[:most]) + more or "none"

@@ -16,10 +16,11 @@ White space inside the braces does not count. ``str(reference)`` prints the one 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from airflow_mlpipe.spec.diagnostics import did_you_mean
 
 RUN_FIELDS: frozenset[str] = frozenset(
     {
@@ -154,14 +155,9 @@ _ALLOWED = (
 )
 
 
-def _closest(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, sorted(known), n=1)
-    return f" Did you mean '{close[0]}'?" if close else ""
-
-
 def _run_field(name: str) -> RunFieldRef:
     if name not in RUN_FIELDS:
-        hint = _closest(name, RUN_FIELDS)
+        hint = did_you_mean(name, RUN_FIELDS)
         raise ValueError(
             f"'${{{{airflow.{name}}}}}' names no field of a run; allowed: {', '.join(sorted(RUN_FIELDS))}.{hint}"
         )
@@ -177,7 +173,7 @@ def _unknown(inner: str) -> ValueError:
     if inner.startswith("jobs."):
         return ValueError(f"{shown} is not an expression. Did you mean '${{{{parent.{inner}}}}}'?")
     root = inner.rpartition(".")[0] or inner
-    return ValueError(f"{shown} is not an expression; allowed: {_ALLOWED}.{_closest(root, _ROOTS)}")
+    return ValueError(f"{shown} is not an expression; allowed: {_ALLOWED}.{did_you_mean(root, _ROOTS)}")
 
 
 def _reference(inner: str) -> Ref:

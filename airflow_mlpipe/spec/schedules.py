@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from airflow_mlpipe.spec.diagnostics import Faults, Place, listed
 from airflow_mlpipe.spec.documents import Raw, Text, free
@@ -33,13 +33,21 @@ class CronKeys(Raw):
     end_time: Any = free("Same as 'end_date' of the airflow block.")
 
 
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+Numbers = Annotated[list[int], BeforeValidator(_listed)]
+Words = Annotated[list[str], BeforeValidator(_listed)]
+
+
 class PatternKeys(Raw):
     """``schedule:`` of a recurrence."""
 
-    hours: list[int] | int = Field(default_factory=list, description="Hours of the day.")
-    minutes: list[int] | int = Field(default_factory=list, description="Minutes of the hour.")
-    week_days: list[str] | str = Field(default_factory=list, description="Days of the week, of a weekly recurrence.")
-    month_days: list[int] | int = Field(default_factory=list, description="Days of the month, of a monthly recurrence.")
+    hours: Numbers = Field(default_factory=list, description="Hours of the day.")
+    minutes: Numbers = Field(default_factory=list, description="Minutes of the hour.")
+    week_days: Words = Field(default_factory=list, description="Days of the week, of a weekly recurrence.")
+    month_days: Numbers = Field(default_factory=list, description="Days of the month, of a monthly recurrence.")
 
 
 class RecurrenceKeys(Raw):
@@ -69,10 +77,10 @@ def _cron(text: str, place: Place, faults: Faults) -> str:
     return " ".join(fields)
 
 
-def _numbers(value: list[int] | int, lowest: int, highest: int, place: Place, faults: Faults) -> list[int]:
-    numbers = sorted(set(value if isinstance(value, list) else [value]))
+def _numbers(value: list[int], lowest: int, highest: int, place: Place, faults: Faults) -> list[int]:
+    numbers = sorted(set(value))
     if any(not lowest <= number <= highest for number in numbers):
-        faults.add(place, "MLP145", f"must be numbers from {lowest} to {highest}, got {describe(value)}.")
+        faults.add(place, "MLP145", f"must be numbers from {lowest} to {highest}, got {_fields(value, 'none')}.")
     return numbers
 
 
@@ -80,8 +88,7 @@ def _fields(numbers: list[int], default: str) -> str:
     return ",".join(str(number) for number in numbers) or default
 
 
-def _week_days(value: list[str] | str, place: Place, faults: Faults) -> list[int]:
-    days = [value] if isinstance(value, str) else value
+def _week_days(days: list[str], place: Place, faults: Faults) -> list[int]:
     for day in days:
         if day.lower() not in _DAYS:
             faults.add(place, "MLP145", f"{day!r} is no day of the week.{known(day, list(_DAYS))}")

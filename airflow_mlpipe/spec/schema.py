@@ -35,6 +35,10 @@ def _any_of(*schemas: Schema) -> Schema:
     return {"anyOf": list(schemas)}
 
 
+def _one_or_more(schema: Schema) -> Schema:
+    return _any_of(schema, {"type": "array", "items": schema})
+
+
 def _entries(schema: Schema, names: Schema | None = None) -> Schema:
     shape: Schema = {"type": ["object", "null"], "additionalProperties": schema}
     return shape | ({"propertyNames": names} if names else {})
@@ -106,6 +110,12 @@ _SHAPES: dict[type[Raw], dict[str, Schema]] = {
         "partitions": _entries(_ref(documents.PartitionKeys)),
         "retry_delay": _DURATION,
         "execution_timeout": _DURATION,
+    },
+    schedules.PatternKeys: {
+        "hours": _one_or_more({"type": "integer", "minimum": 0, "maximum": 23}),
+        "minutes": _one_or_more({"type": "integer", "minimum": 0, "maximum": 59}),
+        "week_days": _one_or_more({"type": "string"}),
+        "month_days": _one_or_more({"type": "integer", "minimum": 1, "maximum": 31}),
     },
     schedules.CronKeys: {"time_zone": {"type": "string"}, "start_time": _DATE, "end_time": _DATE},
     schedules.RecurrenceKeys: {"time_zone": {"type": "string"}, "start_time": _DATE, "end_time": _DATE},

@@ -144,6 +144,12 @@ def test_faults_of_a_component_name_its_file_once(load: Callable[..., PipelineSp
     ]
 
 
+def test_long_lists_of_names_are_cut(load: Callable[..., PipelineSpec]) -> None:
+    jobs = "".join(f"  job{number:03}: {{command: x}}\n" for number in range(200))
+    with pytest.raises(SpecError, match=r"there is no job 'zzz'. Known: 'a', 'job000', .*'job018' and 181 more\.$"):
+        load(f"type: pipeline\njobs:\n{jobs}  a: {{command: x, airflow: {{run_after: [zzz]}}}}\n")
+
+
 def test_a_spec_error_is_an_error_of_ours_with_faults(load: Callable[..., PipelineSpec]) -> None:
     with pytest.raises(MLPipeError) as caught:
         load("type: pipeline\n")
