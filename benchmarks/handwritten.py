@@ -26,7 +26,7 @@ with DAG(
 _STEP = """\
     {name} = CommandOperator(
         task_id="{name}",
-        command="python step.py --number {number}{ports} --rate ${{{{inputs.rate}}}} --out ${{{{outputs.out}}}}",
+        command="sh step.sh --number {number}{ports} --rate ${{{{inputs.rate}}}} --out ${{{{outputs.out}}}}",
         code="{code}",
         inputs={{{inputs}}},
         outputs={{"out": {{}}}},

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks import dvc
 from benchmarks.measure import Sample, Series, interleave, run_process, walls
-from benchmarks.pipelines import chain_for_dvc, chain_pipeline, write_big_data, write_project
+from benchmarks.pipelines import chain_for_dvc, chain_pipeline, write_big_data, write_project, write_source
 from benchmarks.report import Bound, Report, Row, compared
 from benchmarks.settings import Settings, environment, mlpipe
 
@@ -46,7 +46,7 @@ def no_op(pipeline: Path, steps: int) -> Sample:
 def _small(settings: Settings, command: Path) -> Report:
     settings.say(f"{STEPS} steps: computing them once with mlpipe, once with DVC")
     ours, theirs = settings.folder / "ours", settings.folder / "dvc"
-    theirs.mkdir(parents=True)
+    write_source(theirs)
     pipeline = start_project(ours, STEPS)
     dvc.start_project(command, theirs, chain_for_dvc(STEPS))
     settings.say(f"{STEPS} steps: {settings.repeats} rounds")

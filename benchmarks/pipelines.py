@@ -13,6 +13,12 @@ datastores:
 compute:
   local: {type: local, workdir: ./jobs}
 """
+SOURCE, SCRIPT = "src", "step.sh"
+_SCRIPT_TEXT = """\
+# usage: step.sh NUMBER FOLDER [FOLDER OF THE STEP BEFORE]
+[ -z "$3" ] || cat "$3/lines" > "$2/lines"
+echo "$1" >> "$2/lines"
+"""
 _CHUNK = 1 << 20
 _FOLDER_SIZE = 200
 
@@ -38,36 +44,35 @@ def layers(steps: int, width: int = 10) -> dict[int, tuple[int, ...]]:
 
 
 def chain_pipeline(name: str, steps: int, data: Mapping[str, str] | None = None) -> str:
-    """Return the YAML of a chain: each step copies the line of the step before and adds one of its own.
+    """Return the YAML of a chain: each step runs a small script, which adds a line to those of the step before.
 
     :param data: port to path, further inputs of the first step.
     """
     lines = ["type: pipeline", f"name: {name}", "jobs:"]
     for number in chain(steps):
-        copy = "cat ${{inputs.before}}/lines > ${{outputs.out}}/lines && " if number else ""
+        before = " ${{inputs.before}}" if number else ""
         lines += [
             f"  {step_name(number)}:",
             "    type: command",
-            f"    command: {copy}echo {number} >> ${{{{outputs.out}}}}/lines",
-        ]
-        inputs = [
-            f"      {port}: {{type: uri_folder, path: {path}}}" for port, path in (data or {}).items() if not number
+            f"    code: ./{SOURCE}",
+            f"    command: sh {SCRIPT} {number} ${{{{outputs.out}}}}{before}",
         ]
         if number:
-            inputs.append(f"      before: ${{{{parent.jobs.{step_name(number - 1)}.outputs.out}}}}")
+            inputs = [f"      before: ${{{{parent.jobs.{step_name(number - 1)}.outputs.out}}}}"]
+        else:
+            inputs = [f"      {port}: {{type: uri_folder, path: {path}}}" for port, path in (data or {}).items()]
         lines += [*(["    inputs:", *inputs] if inputs else []), "    outputs:", "      out: {type: uri_folder}"]
     return "\n".join([*lines, ""])
 
 
 def chain_for_dvc(steps: int, data: Mapping[str, str] | None = None) -> str:
-    """Return the same chain as a ``dvc.yaml``."""
+    """Return the same chain as a ``dvc.yaml``; the script is a dependency, as its source folder is in ours."""
     stages: dict[str, object] = {}
     for number in chain(steps):
-        name, before = step_name(number), step_name(number - 1) if number else ""
-        copy = f"cat {before}/lines > {name}/lines && " if before else ""
+        name, before = step_name(number), [step_name(number - 1)] if number else []
         stages[name] = {
-            "cmd": f"mkdir -p {name} && {copy}echo {number} >> {name}/lines",
-            "deps": [before] if before else list((data or {}).values()),
+            "cmd": " ".join([f"mkdir -p {name} && sh {SOURCE}/{SCRIPT} {number} {name}", *before]),
+            "deps": [SOURCE, *(before if number else (data or {}).values())],
             "outs": [name],
         }
     return json.dumps({"stages": stages}, indent=1) + "\n"  # JSON is YAML
@@ -79,11 +84,11 @@ def layered_pipeline(name: str, steps: int) -> str:
     lines += ["  rate: {type: number, default: 0.1, min: 0, max: 1, description: Share of the rows to keep.}", "jobs:"]
     for number, upstream in layers(steps).items():
         ports = "".join(f" --{port} ${{{{inputs.{port}}}}}" for port in ("left", "right")[: len(upstream)])
-        command = f"python step.py --number {number}{ports}"
+        command = f"sh {SCRIPT} --number {number}{ports}"
         lines += [
             f"  {step_name(number)}:",
             "    type: command",
-            "    code: ./src",
+            f"    code: ./{SOURCE}",
             f"    command: {command} --rate ${{{{inputs.rate}}}} --out ${{{{outputs.out}}}}",
             "    inputs:",
             "      rate: ${{parent.inputs.rate}}",
@@ -96,12 +101,17 @@ def layered_pipeline(name: str, steps: int) -> str:
 
 def write_project(folder: Path, pipeline: str) -> Path:
     """Write a pipeline and its workspace, and return the pipeline's path."""
-    (folder / "src").mkdir(parents=True, exist_ok=True)
-    (folder / "src" / "step.py").write_text("print('step')\n")
+    write_source(folder)
     (folder / "workspace.yml").write_text(WORKSPACE)
     path = folder / "pipeline.yml"
     path.write_text(pipeline)
     return path
+
+
+def write_source(folder: Path) -> None:
+    """Write the source folder of every step."""
+    (folder / SOURCE).mkdir(parents=True, exist_ok=True)
+    (folder / SOURCE / SCRIPT).write_text(_SCRIPT_TEXT)
 
 
 def write_big_data(folder: Path, size: int, files: int) -> None:

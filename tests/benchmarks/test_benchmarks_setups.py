@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from benchmarks.pipelines import (
     step_name,
     write_big_data,
     write_project,
+    write_source,
 )
 from benchmarks.settings import Settings
 from benchmarks.without_plan import without_plan
@@ -32,8 +34,17 @@ def test_both_tools_get_the_same_chain(tmp_path: Path) -> None:
     spec = load_pipeline(write_project(tmp_path, chain_pipeline("chain", STEPS)))
     stages = yaml.safe_load(chain_for_dvc(STEPS))["stages"]
     assert [step.name for step in spec.steps] == list(stages) == [step_name(number) for number in range(STEPS)]
-    assert [list(step.upstream) for step in spec.steps] == [stage["deps"] for stage in stages.values()]
+    assert [["src", *step.upstream] for step in spec.steps] == [stage["deps"] for stage in stages.values()]
+    assert {step.code for step in spec.steps} == {"./src"}
     assert [list(stage["outs"]) for stage in stages.values()] == [[name] for name in stages]
+
+
+def test_stages_of_dvc_do_the_same_work(tmp_path: Path) -> None:
+    write_source(tmp_path)
+    stages = yaml.safe_load(chain_for_dvc(STEPS))["stages"]
+    for stage in stages.values():
+        subprocess.run(["sh", "-ec", stage["cmd"]], cwd=tmp_path, check=True)
+    assert [(tmp_path / name / "lines").read_text() for name in stages] == ["0\n", "0\n1\n", "0\n1\n2\n"]
 
 
 def test_only_the_first_step_reads_the_data(tmp_path: Path) -> None:
@@ -41,7 +52,7 @@ def test_only_the_first_step_reads_the_data(tmp_path: Path) -> None:
     spec = load_pipeline(write_project(tmp_path, chain_pipeline("chain", STEPS, data)))
     stages = yaml.safe_load(chain_for_dvc(STEPS, data))["stages"]
     assert [sorted(step.inputs) for step in spec.steps] == [["many", "one"], ["before"], ["before"]]
-    assert stages[step_name(0)]["deps"] == ["./data/one", "./data/many"]
+    assert stages[step_name(0)]["deps"] == ["src", "./data/one", "./data/many"]
 
 
 def test_big_data_is_the_same_each_time_and_as_big_as_asked(tmp_path: Path) -> None:
@@ -60,7 +71,9 @@ def test_big_data_is_the_same_each_time_and_as_big_as_asked(tmp_path: Path) -> N
 def test_no_op_on_the_laptop_is_checked(tmp_path: Path) -> None:
     pipeline = noop_laptop.start_project(tmp_path, STEPS)
     assert noop_laptop.no_op(pipeline, STEPS).cpu > 0
-    pipeline.write_text(pipeline.read_text().replace("echo 2", "echo 3"))
+    lines = [path.read_text() for path in (tmp_path / "store").rglob("lines")]
+    assert sorted(lines) == ["0\n", "0\n1\n", "0\n1\n2\n"]
+    pipeline.write_text(pipeline.read_text().replace("step.sh 2", "step.sh 3"))
     with pytest.raises(BenchmarkError, match="did not say '0 ran, 3 reused'"):
         noop_laptop.no_op(pipeline, STEPS)
 
