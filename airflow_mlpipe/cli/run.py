@@ -77,9 +77,8 @@ def _print_outcome(outcome: Outcome) -> None:
     ran = sum(record.decision == "ran" for record in outcome.records.values())
     reused = len(outcome.records) - ran
     saved = sum(record.saved for record in outcome.records.values())
-    print(
-        f"\n{ran} ran, {reused} reused (about {saved:.0f} s saved), {len(outcome.errors)} failed; {outcome.seconds:.1f} s"
-    )
+    counts = f"{ran} ran, {reused} reused (about {saved:.0f} s saved), {len(outcome.errors)} failed"
+    print(f"\n{counts}; {outcome.seconds:.1f} s")
 
 
 def _row(record: StepRecord) -> tuple[str, ...]:

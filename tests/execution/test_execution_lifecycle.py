@@ -223,8 +223,9 @@ def test_hostile_values_arrive_as_the_same_strings(workspace: Workspace, new_run
     ]
     for index, text in enumerate(hostile):
         step = command_step(
-            command="""printf '%s' ${{inputs.x}} > ${{outputs.model}}/bare; printf '%s' "<${{inputs.x}}>" > ${{outputs.model}}/double
-            printf '%s' '<${{inputs.x}}>' > ${{outputs.model}}/single; printf '%s' "$MINE" > ${{outputs.model}}/m.txt; ls""",
+            command="""cd ${{outputs.model}}
+            printf '%s' ${{inputs.x}} > bare; printf '%s' "<${{inputs.x}}>" > double
+            printf '%s' '<${{inputs.x}}>' > single; printf '%s' "$MINE" > m.txt""",
             inputs={"x": text},
             environment_variables={"MINE": text},
         )
