@@ -42,11 +42,13 @@ def step_arguments(step: Step, move: Relocation) -> dict[str, Any]:
 
 
 def _input(value: InputValue, move: Relocation) -> Any:
-    """Data as a dict, or as its path alone where that says all: the output of another step."""
+    """Data as a dict, or as its path alone where that says all: the output of another step, which brings its type."""
     if not isinstance(value, InputData):
         return value
-    plain = value.model_dump(exclude_defaults=True) | {"path": move.relocate(value.path)}
-    return plain["path"] if list(plain) == ["path"] and value.path.startswith(_JOB_OUTPUT) else plain
+    produced = value.path.startswith(_JOB_OUTPUT)
+    plain = value.model_dump(exclude_defaults=True, exclude={"type"} if produced else None)
+    plain["path"] = move.relocate(value.path)
+    return plain["path"] if produced and list(plain) == ["path"] else plain
 
 
 def _output(value: OutputData) -> dict[str, Any]:

@@ -141,10 +141,7 @@ with DAG(
         code="../pipelines/flights/src",
         inputs={
             "months": "${{parent.jobs.ingest.outputs.months}}",
-            "model": {
-                "type": "mlflow_model",
-                "path": "${{parent.jobs.train.outputs.model}}",
-            },
+            "model": "${{parent.jobs.train.outputs.model}}",
         },
         outputs={"scores": {"type": "uri_file"}},
         compute="local",
