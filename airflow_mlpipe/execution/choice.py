@@ -53,7 +53,7 @@ def choose(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, cleared: 
     if found.problem:
         return Choice(None, found.problem)
     nearest = workspace.reuse.nearest(run.pipeline, step.name)
-    return Choice(None, explain_miss(nearest, resolved.fingerprint.parts, workspace.reuse, resolved.code))
+    return Choice(None, explain_miss(workspace, resolved, nearest))
 
 
 def _identical(record: ReuseRecord, run: RunInfo) -> str:

@@ -17,6 +17,7 @@ from airflow_mlpipe.compute.base import ComputeTarget, JobHandle, JobState, JobS
 from airflow_mlpipe.content import DataRef
 from airflow_mlpipe.errors import ComputeError, StepFailedError, SubmitRejectedError
 from airflow_mlpipe.execution.choice import choose, record_reuse
+from airflow_mlpipe.execution.explain import input_manifest_port
 from airflow_mlpipe.execution.finish import Ending
 from airflow_mlpipe.execution.inputs import NotYetKnownError
 from airflow_mlpipe.execution.job import build_job, remove_scratch
@@ -54,6 +55,7 @@ def begin(workspace: Workspace, step: Step, run: RunInfo, epoch: int, say: Say =
         return record_reuse(workspace, step, run, choice, epoch)
     say(f"run: {choice.reason}")
     job = _write_intent(workspace, resolved, run, _Intent(epoch, choice.reason, ended))
+    _keep_evidence(workspace, resolved, job)
     if step.type == "data_transfer":
         seconds = transfer(workspace, resolved, job, say)
         return Ending(workspace, step, run, job, say).succeed(JobStatus(JobState.SUCCEEDED, seconds=seconds))
@@ -179,11 +181,19 @@ def _write_intent(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, in
     return job
 
 
+def _keep_evidence(workspace: Workspace, resolved: ResolvedStep, job: JobRecord) -> None:
+    """Keep what a later run needs to say which line and which file made it run."""
+    if resolved.code is not None:
+        workspace.reuse.keep_code(resolved.code)
+    for port, item in resolved.data.items():
+        manifest = item.manifest(workspace) if item.counts and item.content.kind == "folder" else None
+        if manifest is not None:
+            workspace.reuse.write_manifest(job.attempt, input_manifest_port(port), manifest)
+
+
 def _submit(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, job: JobRecord, say: Say) -> Ticket:
     step = resolved.step
     target: ComputeTarget = workspace.compute(job.target)
-    if resolved.code is not None:
-        workspace.reuse.keep_code(resolved.code)
     try:
         spec = build_job(workspace, resolved, job)
         handle = asyncio.run(target.submit(spec, job.key))

@@ -110,10 +110,10 @@ def test_run_keys_fit_every_target(pipeline: str, run_id: str, step: str, ordina
 
 
 def test_a_long_changed_line_is_narrowed_to_what_differs() -> None:
-    from airflow_mlpipe.execution.explain import _changed_lines
+    from airflow_mlpipe.execution.changed_lines import changed_lines
 
     lead = "model = make_model_of_late_arrivals(random_state=0, shuffle=True, early_stopping=False,"
-    assert _changed_lines(f"{lead} trees=1)\n", f"{lead} trees=2)\n") == " (line 1: ... trees=1) -> ... trees=2))"
-    assert _changed_lines("a\nb\n", "a\nx\nb\n") == " (line 2: added x)"
-    assert _changed_lines("a\nx\nb\n", "a\nb\n") == " (line 2: removed x)"
-    assert _changed_lines("a\nb\n", "a\r\nb\n") == " (line ends or mode)"
+    assert changed_lines(f"{lead} trees=1)\n", f"{lead} trees=2)\n") == "line 1: ... trees=1) -> ... trees=2)"
+    assert changed_lines("a\nb\n", "a\nx\nb\n") == "line 2: added x"
+    assert changed_lines("a\nx\nb\n", "a\nb\n") == "line 2: removed x"
+    assert changed_lines("a\nb\n", "a\r\nb\n") == "line ends or mode"

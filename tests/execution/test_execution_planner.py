@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,3 +180,31 @@ def test_conflicting_files_are_refused_or_overwritten(workspace: Workspace, new_
     ref = merged.records["copy"].outputs["model"]
     workspace.datastore().download(ref.path, tmp_path / "out")
     assert (tmp_path / "out" / "same.txt").read_text() == "two"
+
+
+def test_a_changed_input_is_named_by_its_files(workspace: Workspace, new_run: NewRun, tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / "landing" / f"{number}.csv").write_text("1")
+    step = command_step(inputs={"raw": {"path": "azureml://datastores/landing/paths/"}})
+    run_pipeline(workspace, [step], new_run("r1"), quiet)
+    (tmp_path / "landing" / "3.csv").write_text("2")
+    (tmp_path / "landing" / "9.csv").write_text("3")
+    (tmp_path / "landing" / "0.csv").unlink()
+    [item] = plan(workspace, [step], new_run("r2"))
+    assert item.reason == "input raw: 1 changed, 1 new, 1 gone of 5 files (3.csv, 9.csv, 0.csv)"
+
+
+def test_a_touched_file_is_reused_and_a_flipped_byte_is_not(
+    workspace: Workspace, new_run: NewRun, tmp_path: Path
+) -> None:
+    file = tmp_path / "landing" / "a.csv"
+    file.write_text("x" * 500_000)
+    step = command_step(inputs={"raw": {"path": "azureml://datastores/landing/paths/"}})
+    run_pipeline(workspace, [step], new_run("r1"), quiet)
+    before = file.stat()
+    file.touch()
+    assert decisions(workspace, [step], new_run("r2")) == {"train": "reuse"}
+    file.write_text("y" + "x" * 499_999)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.stat().st_mtime_ns == before.st_mtime_ns
+    assert decisions(workspace, [step], new_run("r3")) == {"train": "run"}
