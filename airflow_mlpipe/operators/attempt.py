@@ -80,29 +80,41 @@ class Attempt:
         )
         target = self._workspace.compute(begun.handle.target)
         status, cursor = asyncio.run(watch(target, begun.handle, polling, on_log=self._log_line))
-        if status is not None:
-            return self._finish(status)
+        return self._finish(status) if status is not None else self._trigger(begun, deadline, cursor)
+
+    def _trigger(self, ticket: Ticket, deadline: float, cursor: str | None = None) -> JobTrigger:
         return JobTrigger(
             mlpipe_conn_id=self._operator.mlpipe_conn_id,
             folder=str(self._operator.folder),
             job={"pipeline": self._run.pipeline, "run_id": self._run.run_id, "step": self._step.name},
-            ticket=begun.to_json(),
+            ticket=ticket.to_json(),
             polling={"interval": self._operator.poll_interval, "deadline": deadline},
             cursor=cursor,
         )
 
-    def resume(self, ticket: Mapping[str, Any], event: Mapping[str, Any]) -> dict[str, str]:
+    def resume(self, ticket: Mapping[str, Any], event: Mapping[str, Any]) -> dict[str, str] | JobTrigger:
         """End the step after a deferral.
 
+        Airflow may deliver the event of another job: on SQLite a new trigger gets the number of one that was just deleted,
+        and the late event of the old one then wakes the new try. So an event counts only for its own job.
+
+        :returns: the addresses of its outputs; or a trigger to go on waiting with, when the event was not ours.
         :raises MLPipeError: any fault, in words for the user.
         """
+        self._ticket = Ticket.from_json(ticket)
+        if event.get("key") != self._ticket.handle.key:
+            return self._go_on(self._ticket)
         if "error" in event:
             raise ComputeError(
                 f"Step {self._step.name}: its job cannot be followed: {event['error']} A retry takes the job up again."
             )
-        self._ticket = Ticket.from_json(ticket)
         status = status_from_event(event)
         return self._finish(self._with_metrics(status) if status.state is JobState.SUCCEEDED else status)
+
+    def _go_on(self, ticket: Ticket) -> dict[str, str] | JobTrigger:
+        self._operator.log.info("woken by the end of another job; going on with %s", ticket.handle.key)
+        [status] = asyncio.run(self._workspace.compute(ticket.handle.target).status([ticket.handle]))
+        return self._finish(status) if status.state.is_terminal else self._trigger(ticket, self._deadline(ticket))
 
     def _with_metrics(self, status: JobStatus) -> JobStatus:
         if self._ticket is None:

@@ -94,9 +94,7 @@ class JobOperator(MLPipeOperator):
             outcome = self._running.run()
         except MLPipeError as error:
             raise for_airflow(error) from None
-        if isinstance(outcome, dict):
-            return outcome
-        return self._hand_over(outcome)
+        return outcome if isinstance(outcome, dict) else self._hand_over(outcome)
 
     def _hand_over(self, trigger: JobTrigger) -> NoReturn:
         self.defer(trigger=trigger, method_name="execute_complete", kwargs={"ticket": trigger.ticket.to_json()})
@@ -111,9 +109,10 @@ class JobOperator(MLPipeOperator):
 
         try:
             self._running = Attempt.open(self, context)
-            return self._running.resume(ticket, event)
+            outcome = self._running.resume(ticket, event)
         except MLPipeError as error:
             raise for_airflow(error) from None
+        return outcome if isinstance(outcome, dict) else self._hand_over(outcome)
 
     def on_kill(self) -> None:
         """End the job of this try, and no other; Airflow kills this process five seconds later."""

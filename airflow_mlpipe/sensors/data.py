@@ -86,11 +86,13 @@ class DataChangedSensor(BaseSensorOperator):
             self.log.info("changed: %s files, %s bytes, content %s", batch["files"], batch["size"], batch["digest"])
         return PokeReturnValue(is_done=batch is not None, xcom_value=batch)
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        """Return what the trigger saw.
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the trigger saw; look again when the event belongs to another run (Airflow may mix up triggers).
 
         :raises AirflowException: if the trigger could not look.
         """
+        if event.get("run_id") != context["run_id"]:
+            return dict(self.execute(context))
         if "error" in event:
             raise AirflowException(event["error"])
         return dict(event)

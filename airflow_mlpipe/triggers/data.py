@@ -58,6 +58,6 @@ class DataChangedTrigger(BaseTrigger):
                 await asyncio.sleep(pause)
                 batch = await asyncio.to_thread(changes.look)
         except MLPipeError as error:
-            yield TriggerEvent({"error": str(error)})
+            yield TriggerEvent({"run_id": self.watcher["run_id"], "error": str(error)})
             return
         yield TriggerEvent(batch)

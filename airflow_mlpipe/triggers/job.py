@@ -73,9 +73,9 @@ class JobTrigger(BaseTrigger):
             polling = Polling(self.polling["interval"], self.polling["deadline"])
             status, self.cursor = await watch(target, self.ticket.handle, polling, self._log_line, self.cursor)
         except MLPipeError as error:
-            yield TriggerEvent({"error": str(error)})
+            yield TriggerEvent({"key": self.ticket.handle.key, "error": str(error)})
             return
-        yield TriggerEvent(event_of(status))
+        yield TriggerEvent(event_of(self.ticket.handle.key, status))
 
     def _log_line(self, line: str) -> None:
         self.log.info("| %s", line)
@@ -88,11 +88,15 @@ class JobTrigger(BaseTrigger):
         await asyncio.to_thread(abandon, workspace, step, run, self.ticket)
 
 
-def event_of(status: JobStatus | None) -> dict[str, Any]:
-    """Return a final status as the payload of an event; metrics stay with the job, they may be many."""
+def event_of(key: str, status: JobStatus | None) -> dict[str, Any]:
+    """Return a final status as the payload of an event; metrics stay with the job, they may be many.
+
+    :param key: of the job, so that whoever gets the event can tell whose end it is.
+    """
     if status is None:
         raise TypeError("A job that has not ended makes no event.")
     return {
+        "key": key,
         "state": status.state.value,
         "message": status.message,
         "exit_code": status.exit_code,
@@ -103,4 +107,5 @@ def event_of(status: JobStatus | None) -> dict[str, Any]:
 
 def status_from_event(event: Mapping[str, Any]) -> JobStatus:
     """Read :func:`event_of` back."""
-    return JobStatus(**{**event, "state": JobState(event["state"])})
+    fields = {name: value for name, value in event.items() if name != "key"}
+    return JobStatus(**{**fields, "state": JobState(event["state"])})

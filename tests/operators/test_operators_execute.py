@@ -193,16 +193,33 @@ def test_a_trigger_that_could_not_follow_leaves_the_job_to_the_retry(project: An
     operator = script(project, "--sleep", 30, defer_after=0.1)
     with deferred_job(project, operator) as deferred:
         with pytest.raises(AirflowException, match=r"store is away.*takes the job up again"):
-            operator.execute_complete(project.context(operator), event={"error": "store is away."}, **deferred.kwargs)
+            operator.execute_complete(
+                project.context(operator),
+                event={"key": deferred.trigger.ticket.handle.key, "error": "store is away."},
+                **deferred.kwargs,
+            )
         assert not status_of(project, deferred.trigger.ticket).state.is_terminal
 
 
 def test_a_job_that_failed_in_the_trigger_fails_the_task(project: Any) -> None:
     operator = script(project, "--fail", 4, "--sleep", 1, defer_after=0.1)
     with deferred_job(project, operator) as deferred:
-        overdue = event_of(JobStatus(JobState.FAILED, message="It did not end within its timeout."))
+        key = deferred.trigger.ticket.handle.key
+        overdue = event_of(key, JobStatus(JobState.FAILED, message="It did not end within its timeout."))
         with pytest.raises(AirflowException, match="did not end within its timeout"):
             operator.execute_complete(project.context(operator), event=overdue, **deferred.kwargs)
+
+
+def test_the_end_of_another_job_is_not_ours(project: Any, wait_until: Callable[..., Any]) -> None:
+    operator = script(project, "--sleep", 3, defer_after=0.1)
+    other = event_of("mlp-other", JobStatus(JobState.CANCELLED))
+    with deferred_job(project, operator) as deferred:
+        with pytest.raises(TaskDeferred) as again:
+            operator.execute_complete(project.context(operator), event=other, **deferred.kwargs)
+        assert again.value.trigger.ticket.handle == deferred.trigger.ticket.handle
+        wait_until(lambda: status_of(project, deferred.trigger.ticket).state.is_terminal)
+        assert list(operator.execute_complete(project.context(operator), event=other, **deferred.kwargs)) == ["o"]
+    assert len(project.submissions()) == 1
 
 
 def test_a_transfer_copies_without_a_job(project: Any) -> None:

@@ -41,6 +41,12 @@ def test_it_defers_until_the_data_is_at_rest(project: Any) -> None:
     assert task.execute(project.context(task)) == batch
 
 
+def test_an_event_of_another_run_is_not_ours(project: Any) -> None:
+    task = sensor(project)
+    with pytest.raises(TaskDeferred):
+        task.execute_complete(project.context(task), event={"run_id": "run-2", "digest": "x"})
+
+
 def test_it_waits_in_the_worker(project: Any) -> None:
     task = sensor(project, deferrable=False)
     batch = task.execute(project.context(task))
@@ -68,7 +74,11 @@ def test_an_unknown_datastore_is_not_retried(project: Any) -> None:
 
 def test_a_trigger_that_cannot_look_fails_the_task(project: Any) -> None:
     task = sensor(project)
-    arguments = {"mlpipe_conn_id": "nowhere", "folder": "/", "watcher": {"dag_id": "d", "task_id": "t", "run_id": "r"}}
+    arguments = {
+        "mlpipe_conn_id": "nowhere",
+        "folder": "/",
+        "watcher": {"dag_id": "d", "task_id": "t", "run_id": "run-1"},
+    }
 
     async def events() -> list[Any]:
         return [event.payload async for event in DataChangedTrigger(path=PATH, **arguments).run()]

@@ -130,6 +130,6 @@ def test_a_failed_look_up_is_not_remembered(project: Any) -> None:
 
 def test_a_status_without_an_end_makes_no_event() -> None:
     with pytest.raises(TypeError, match="has not ended"):
-        event_of(None)
+        event_of("k", None)
     status = JobStatus(JobState.CANCELLED, "stopped", None, "x", (), 1.5)
-    assert status_from_event(event_of(status)) == status
+    assert status_from_event(event_of("k", status)) == status
