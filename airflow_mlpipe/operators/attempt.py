@@ -95,8 +95,8 @@ class Attempt:
     def resume(self, ticket: Mapping[str, Any], event: Mapping[str, Any]) -> dict[str, str] | JobTrigger:
         """End the step after a deferral.
 
-        Airflow may deliver the event of another job: on SQLite a new trigger gets the number of one that was just deleted,
-        and the late event of the old one then wakes the new try. So an event counts only for its own job.
+        Airflow may deliver the event of another job: on SQLite a new trigger gets the number of one that was just
+        deleted, and the late event of the old one then wakes the new try. So an event counts only for its own job.
 
         :returns: the addresses of its outputs; or a trigger to go on waiting with, when the event was not ours.
         :raises MLPipeError: any fault, in words for the user.
