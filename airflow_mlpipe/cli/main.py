@@ -58,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     _show_any_text()
     try:
         arguments = _parser(words).parse_args(words)
-        return int(arguments.run(arguments))
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return INTERRUPTED
