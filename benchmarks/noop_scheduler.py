@@ -81,9 +81,9 @@ def write_dags(folder: Path, steps: int) -> None:
 def _measure(settings: Settings, server: AirflowServer) -> Report:
     seen: dict[str, list[Seen]] = {PLANNED: [], UNPLANNED: [], ONE_TASK: []}
     slow = min(settings.repeats, _SLOW_ROUNDS)
-    settings.say(f"{slow} rounds of all three DAGs")
+    settings.say(f"rounds of all three DAGs: {slow}")
     interleave({name: partial(_no_op, server, settings.folder, name, seen[name]) for name in seen}, slow)
-    settings.say(f"{settings.repeats - slow} rounds more of the two quick ones")
+    settings.say(f"further rounds of the two quick ones: {settings.repeats - slow}")
     quick = {name: partial(_no_op, server, settings.folder, name, seen[name]) for name in (ONE_TASK, PLANNED)}
     interleave(quick, settings.repeats - slow)
     return report(seen)
