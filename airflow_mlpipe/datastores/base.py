@@ -1,4 +1,4 @@
-"""The duty of a datastore: five verbs for records, six for data."""
+"""The duty of a datastore: five verbs for records, seven for data."""
 
 from __future__ import annotations
 
@@ -42,6 +42,15 @@ class Datastore(RecordStorage, Protocol):
     @abstractmethod
     def manifest(self, path: str, include: Sequence[str] | None = None) -> Manifest | None:
         """Return the full manifest of a file or folder, ``None`` if nothing is there."""
+
+    def marker(self, path: str, include: Sequence[str] | None = None) -> ContentSummary | None:
+        """Return an identity that costs no reading of bytes, ``None`` if nothing is there.
+
+        For inputs with ``identity: stat`` or ``etag``. Its digest begins with ``stat:`` (names, sizes, times) or
+        ``etag:`` (the store's own version marks), see :mod:`airflow_mlpipe.content.markers`; so it never equals a
+        content digest. A store that has nothing cheaper gives its content identity.
+        """
+        return self.summary(path, include)
 
     @abstractmethod
     def download(

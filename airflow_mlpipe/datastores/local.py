@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow_mlpipe.content import ContentSummary, FileEntry, Manifest
 from airflow_mlpipe.content.digest import scan
+from airflow_mlpipe.content.markers import stat_summary
 from airflow_mlpipe.content.memo import SMALL_TREE, DigestMemo
 from airflow_mlpipe.content.walk import walk
 from airflow_mlpipe.datastores.base import Progress
@@ -81,6 +82,11 @@ class LocalDatastore(LocalRecords):
         """Return the full manifest of a file or folder, ``None`` if nothing is there."""
         place = self._place(path)
         return self._whole(include) if place == self.root else self._digests().manifest(place, include)
+
+    def marker(self, path: str, include: Sequence[str] | None = None) -> ContentSummary | None:
+        """Return the identity by names, sizes and times; ``None`` if nothing is there."""
+        place = self._place(path)
+        return stat_summary(place, include, without=OWN_FOLDER if place == self.root else None)
 
     def download(
         self, path: str, to: Path, include: Sequence[str] | None = None, progress: Progress | None = None

@@ -11,6 +11,7 @@ from typing import Any
 from blake3 import blake3
 
 from airflow_mlpipe.content import ContentSummary, FileEntry, Manifest
+from airflow_mlpipe.content.markers import marker_of
 from airflow_mlpipe.content.walk import Tree, walk
 from airflow_mlpipe.datastores.base import Progress
 from airflow_mlpipe.datastores.local_records import store_errors
@@ -91,6 +92,14 @@ class MemoryDatastore:
         """Return the full manifest of a file or folder, ``None`` if nothing is there."""
         taken = self._take(path, include)
         return None if taken is None else _manifest(*taken)
+
+    def marker(self, path: str, include: Sequence[str] | None = None) -> ContentSummary | None:
+        """Return the identity as a version mark of this store; ``None`` if nothing is there."""
+        found = self.summary(path, include)
+        if found is None:
+            return None
+        mark = marker_of("etag:", [("", found.digest)], found.kind)
+        return ContentSummary(mark, found.files, found.size, found.kind)
 
     def download(
         self, path: str, to: Path, include: Sequence[str] | None = None, progress: Progress | None = None
