@@ -6,7 +6,7 @@ import argparse
 import difflib
 from pathlib import Path
 
-from airflow_mlpipe.cli.run import metrics_text
+from airflow_mlpipe.cli.event_lines import metrics_text
 from airflow_mlpipe.cli.run_options import open_workspace
 from airflow_mlpipe.errors import ParameterError
 from airflow_mlpipe.execution.choice import describe

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Sequence
 
+from airflow_mlpipe.cli.event_lines import EventLines, metrics_text
 from airflow_mlpipe.cli.run_options import add_run_options, open_run
 from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.execution.run_pipeline import Event, Outcome, run_pipeline
+from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.tracking.base import StepRecord
+from airflow_mlpipe.workspace import Workspace
 
 DESCRIPTION = "Run a pipeline on this machine, without Airflow. Steps that are identical to earlier ones are reused."
 EXAMPLES = "mlpipe run pipeline.yml --date 2013-03-01 --param learning_rate=0.2"
@@ -30,13 +35,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json or arguments.quiet:
         outcome = run_pipeline(workspace, spec.steps, info, _ignore, arguments.parallel)
     else:
-        from airflow_mlpipe.cli.display import RunDisplay  # noqa: PLC0415 - rich is not needed for --json
-
         print(_headline(info, workspace.name))
-        with RunDisplay([step.name for step in spec.steps]) as display:
-            outcome = run_pipeline(workspace, spec.steps, info, display.show, arguments.parallel)
+        outcome = _run_shown(workspace, spec.steps, info, arguments.parallel)
     if arguments.json:
         print(json.dumps(_plain(info, outcome), indent=2))
+    elif _is_all_said(arguments, outcome):
+        _print_counts(outcome)
     else:
         _print_outcome(outcome)
     return 0 if outcome.succeeded else 1
@@ -44,6 +48,26 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _ignore(_: Event) -> None:
     return
+
+
+def _on_terminal() -> bool:
+    return sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))
+
+
+def _run_shown(workspace: Workspace, steps: Sequence[Step], info: RunInfo, parallel: int) -> Outcome:
+    names = [step.name for step in steps]
+    if not _on_terminal():
+        return run_pipeline(workspace, steps, info, EventLines(names).show, parallel)
+    from airflow_mlpipe.cli.display import RunDisplay  # noqa: PLC0415 - rich is slow to import
+
+    with RunDisplay(names) as display:
+        return run_pipeline(workspace, steps, info, display.show, parallel)
+
+
+def _is_all_said(arguments: argparse.Namespace, outcome: Outcome) -> bool:
+    """Whether the plain lines have said all that the table would: nothing ran, nothing failed."""
+    nothing_ran = outcome.succeeded and all(record.decision == "reused" for record in outcome.records.values())
+    return nothing_ran and not arguments.quiet and not _on_terminal()
 
 
 def _headline(info: RunInfo, workspace: str) -> str:
@@ -66,7 +90,7 @@ def _plain(info: RunInfo, outcome: Outcome) -> dict[str, object]:
 
 
 def _print_outcome(outcome: Outcome) -> None:
-    from airflow_mlpipe.cli.display import print_table  # noqa: PLC0415 - rich is not needed for --json
+    from airflow_mlpipe.cli.display import print_table  # noqa: PLC0415 - rich is slow to import
 
     rows = [_row(record) for record in outcome.records.values()]
     rows += [(name, "failed", text.splitlines()[0], "", "", "") for name, text in outcome.errors.items()]
@@ -74,6 +98,10 @@ def _print_outcome(outcome: Outcome) -> None:
     print_table(("step", "what", "why", "seconds", "registered", "metrics"), rows)
     for text in outcome.errors.values():
         print(f"\n{text}")
+    _print_counts(outcome)
+
+
+def _print_counts(outcome: Outcome) -> None:
     ran = sum(record.decision == "ran" for record in outcome.records.values())
     reused = len(outcome.records) - ran
     saved = sum(record.saved for record in outcome.records.values())
@@ -85,11 +113,3 @@ def _row(record: StepRecord) -> tuple[str, ...]:
     spent = f"{record.seconds:.1f}" if record.decision == "ran" else ""
     registered = ", ".join(record.registered.values())
     return (record.step, record.decision, record.reason, spent, registered, metrics_text(record.metrics))
-
-
-def metrics_text(metrics: Iterable[dict[str, object]]) -> str:
-    """Return the last value of every metric, ``auc 0.741, log_loss 0.52``."""
-    latest = {str(item["name"]): item["value"] for item in metrics}
-    return ", ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in latest.items()
-    )
