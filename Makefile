@@ -5,6 +5,7 @@
 #   make landing         the files that `mlpipe run example_dags/flight_delays/pipeline.yml` reads
 #   make test            all checks, then all tests
 #   make check           ruff, mypy, import-linter
+#   make smoke           a short run on the oldest Airflow lines that are supported, 3.1 and 3.2
 #   make bench           the figures of docs/benchmarks, with the load of the machine
 #   make build           sdist and wheel in dist/
 #   make clean           remove what these targets made, but for the virtual environment
@@ -32,7 +33,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-stop landing test check bench build clean
+.PHONY: help venv demo demo-stop landing test check smoke bench build clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -80,6 +81,18 @@ check: $(READY)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+smoke: smoke-3.1 smoke-3.2
+
+# Older lines need the libraries of their time: each has a constraints file of its own.
+smoke-%: constraints-airflow-%.txt $(READY)
+	@echo "Airflow $*: a generated DAG in a DagBag, steps in a worker, one real scheduler"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)-airflow-$*
+	@$(BIN)/uv pip install --quiet --python $(VENV)-airflow-$*/bin/python --compile-bytecode --requirement $<
+	@$(BIN)/uv pip install --quiet --python $(VENV)-airflow-$*/bin/python --compile-bytecode --no-deps --editable .
+	@rm -rf $(VENV)-airflow-$*/dags
+	@$(VENV)-airflow-$*/bin/mlpipe generate example_dags/flight_delays/pipeline.yml -o $(VENV)-airflow-$*/dags
+	@PATH=$(abspath $(VENV)-airflow-$*/bin):$$PATH $(VENV)-airflow-$*/bin/python -m pytest -q -W default -p no:cacheprovider tests/operators/test_operators_execute.py tests/airflow_real/test_airflow_runs.py::test_reuse_clear_and_modes
 
 bench: $(READY)
 	@$(BIN)/python benchmarks/run_all.py
