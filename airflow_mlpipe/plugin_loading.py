@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import difflib
 from importlib import import_module
-from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_mlpipe.errors import ConfigError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 COMPUTE_TARGETS = "airflow_mlpipe.compute_targets"
 DATASTORES = "airflow_mlpipe.datastores"
@@ -30,7 +32,7 @@ _BUILT_IN = {
 
 def names(group: str) -> list[str]:
     """Return the types that a group knows, sorted, without importing any of them."""
-    return sorted({*_BUILT_IN[group], *(entry.name for entry in entry_points(group=group))})
+    return sorted({*_BUILT_IN[group], *(entry.name for entry in _offered(group))})
 
 
 def load_plugin(group: str, name: str) -> Any:
@@ -42,7 +44,7 @@ def load_plugin(group: str, name: str) -> Any:
     """
     dotted = _BUILT_IN[group].get(name)
     if dotted is None:
-        found = [entry.value for entry in entry_points(group=group) if entry.name == name]
+        found = [entry.value for entry in _offered(group) if entry.name == name]
         if not found:
             close = difflib.get_close_matches(name, names(group), n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -55,3 +57,9 @@ def load_plugin(group: str, name: str) -> Any:
         raise ConfigError(
             f"The plug-in {name!r} of {group} ({dotted}) cannot be imported: {error}. Install what it needs."
         ) from error
+
+
+def _offered(group: str) -> EntryPoints:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - slow to import, and most types are built in
+
+    return entry_points(group=group)

@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from stat import S_ISREG
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from blake3 import blake3
-from pathspec import GitIgnoreSpec
 
 from airflow_mlpipe.content.digest import hash_file
 from airflow_mlpipe.errors import DataError
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 MAX_BYTES = 300 * 1024 * 1024
 """Azure ML's limit for a snapshot is 300 MB; more is data, or an environment, that belongs elsewhere."""
@@ -209,13 +211,13 @@ def _in_folder(root: Path, prefix: str, guilty: Path) -> Iterator[tuple[str, _Fo
             yield prefix + path, _found(entry, path, top)
 
 
-def _is_left_out(path: str, name: str, ignored: GitIgnoreSpec, is_folder: bool) -> bool:
+def _is_left_out(path: str, name: str, ignored: GitIgnoreSpec | None, is_folder: bool) -> bool:
     if name in _NEVER or name.endswith(".pyc") or path in _IGNORE_FILES:
         return True
-    return ignored.match_file(path + "/" if is_folder else path)
+    return ignored is not None and ignored.match_file(path + "/" if is_folder else path)
 
 
-def _ignored(root: Path) -> GitIgnoreSpec:
+def _ignored(root: Path) -> GitIgnoreSpec | None:
     for name in _IGNORE_FILES:
         path = root / name
         try:
@@ -224,11 +226,13 @@ def _ignored(root: Path) -> GitIgnoreSpec:
             continue
         except OSError as error:
             raise DataError(f"The ignore file {str(path)!r} cannot be read: {error.strerror}.") from error
+        from pathspec import GitIgnoreSpec  # noqa: PLC0415 - slow to import, and many folders ignore nothing
+
         try:
             return GitIgnoreSpec.from_lines(text.splitlines())
         except ValueError as error:
             raise DataError(f"The ignore file {str(path)!r} holds a pattern that git would refuse: {error}.") from error
-    return GitIgnoreSpec.from_lines([])
+    return None
 
 
 def _found(entry: os.DirEntry[str], path: str, top: str) -> _Found:

@@ -10,7 +10,6 @@ Environments hold their own path, so they are built where they stay instead of b
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import hashlib
 import json
@@ -27,7 +26,7 @@ from typing import IO
 
 import yaml
 
-from airflow_mlpipe.compute import launcher
+from airflow_mlpipe.compute import launcher, loop
 from airflow_mlpipe.compute.job_folder import remove_tree
 from airflow_mlpipe.environment import EnvironmentDefinition
 from airflow_mlpipe.errors import EnvironmentBuildError
@@ -63,13 +62,13 @@ class EnvironmentCache:
             )
         told = False
         while True:
-            python = await asyncio.to_thread(self._find_or_build, definition)
+            python = await loop.to_thread(self._find_or_build, definition)
             if python is not None:
                 return python
             if not told:
                 logger.info("Another process is building the same environment; waiting for it.")
             told = True
-            await asyncio.sleep(0.2)
+            await loop.sleep(0.2)
 
     def path(self, definition: EnvironmentDefinition) -> Path:
         """Return the folder of an environment, whether it exists or not. The machine's kind counts: wheels differ."""

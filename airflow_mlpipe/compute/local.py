@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import shutil
 import signal
@@ -13,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow_mlpipe.compute import launcher
+from airflow_mlpipe.compute import launcher, loop
 from airflow_mlpipe.compute.base import ComputeTarget, JobHandle, JobSpec, JobState, JobStatus, LogChunk
 from airflow_mlpipe.compute.environments import EnvironmentCache
 from airflow_mlpipe.compute.job_folder import ExitRecord, JobFolder, check_spec, valid_key
@@ -71,12 +70,12 @@ class LocalTarget(ComputeTarget):
         """
         check_spec(spec, key)
         job = JobFolder(self.workdir, key)
-        if not await asyncio.to_thread(job.claimed):
+        if not await loop.to_thread(job.claimed):
             python, variables = self.python, dict[str, str]()
             if spec.environment is not None:
                 python = await self.environments.interpreter(spec.environment)
                 variables = {"CONDA_PREFIX" if spec.environment.conda else "VIRTUAL_ENV": str(python.parent.parent)}
-            await asyncio.to_thread(self._start, job, spec, python, variables)
+            await loop.to_thread(self._start, job, spec, python, variables)
         return JobHandle(self.name, key, key)
 
     def _start(self, job: JobFolder, spec: JobSpec, python: Path, variables: dict[str, str]) -> None:
@@ -133,12 +132,12 @@ class LocalTarget(ComputeTarget):
     async def find(self, key: str) -> JobHandle | None:
         """Return the job with this key, ``None`` also for one that was staged but never started: submit it again."""
         job = self._job(key)
-        found = job is not None and await asyncio.to_thread(job.claimed)
+        found = job is not None and await loop.to_thread(job.claimed)
         return JobHandle(self.name, key, key) if found else None
 
     async def status(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
         """Return the status of each job; a job whose launcher is gone without a record is recorded as lost."""
-        return await asyncio.to_thread(lambda: [self._status(handle) for handle in handles])
+        return await loop.to_thread(lambda: [self._status(handle) for handle in handles])
 
     def _status(self, handle: JobHandle) -> JobStatus:
         job = self._job(handle.key)
@@ -155,24 +154,24 @@ class LocalTarget(ComputeTarget):
         offset = int(cursor) if cursor and cursor.isascii() and cursor.isdigit() else 0
         if job is None:
             return LogChunk(b"", str(offset), eof=True)
-        data, eof = await asyncio.to_thread(job.read_log, offset, limit)
+        data, eof = await loop.to_thread(job.read_log, offset, limit)
         return LogChunk(data, str(offset + len(data)), eof)
 
     async def cancel(self, handle: JobHandle, grace: float = 10.0) -> None:
         """End the job and all its processes; returns when they are gone, or a few seconds after the grace."""
         job = self._job(handle.key)
-        if job is None or not await asyncio.to_thread(job.ask_to_end, grace):
+        if job is None or not await loop.to_thread(job.ask_to_end, grace):
             return
         if not await self._gone(job, grace + self.cancel_patience):
-            await asyncio.to_thread(job.force_end)
+            await loop.to_thread(job.force_end)
             await self._gone(job, self.cancel_patience)
 
     async def _gone(self, job: JobFolder, patience: float) -> bool:
         deadline = time.monotonic() + patience
-        while not isinstance(await asyncio.to_thread(job.settle), ExitRecord):
+        while not isinstance(await loop.to_thread(job.settle), ExitRecord):
             if time.monotonic() > deadline:
                 return False
-            await asyncio.sleep(0.05)
+            await loop.sleep(0.05)
         return True
 
     async def forget(self, handle: JobHandle) -> None:
@@ -182,7 +181,7 @@ class LocalTarget(ComputeTarget):
         """
         job = self._job(handle.key)
         if job is not None:
-            await asyncio.to_thread(job.remove)
+            await loop.to_thread(job.remove)
 
     def log_location(self, handle: JobHandle) -> str:
         """Return the path of the log file."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from airflow_mlpipe.compute import loop
 from airflow_mlpipe.compute.base import JobState, JobStatus
 from airflow_mlpipe.content import DataRef, Manifest
 from airflow_mlpipe.errors import OutputMissingError, StepFailedError
@@ -38,7 +38,7 @@ def finish(
     ending = Ending(workspace, step, run, next(job for job in jobs if job.ordinal == ticket.ordinal), say)
     if status.state is JobState.SUCCEEDED:
         return ending.succeed(status)
-    raise ending.fail(status, asyncio.run(log_tail(workspace.compute(ticket.handle.target), ticket.handle)))
+    raise ending.fail(status, loop.run(log_tail(workspace.compute(ticket.handle.target), ticket.handle)))
 
 
 @dataclass(frozen=True)

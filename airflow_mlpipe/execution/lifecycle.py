@@ -7,12 +7,12 @@ try adopts.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from airflow_mlpipe.compute import loop
 from airflow_mlpipe.compute.base import ComputeTarget, JobHandle, JobState, JobStatus
 from airflow_mlpipe.content import DataRef
 from airflow_mlpipe.errors import ComputeError, StepFailedError, SubmitRejectedError
@@ -70,7 +70,7 @@ def abandon(workspace: Workspace, step: Step, run: RunInfo, ticket: Ticket) -> N
     for job in workspace.runs.jobs(run.pipeline, run.run_id, step.name):
         if job.ordinal == ticket.ordinal and job.ended is None:
             _mark(workspace, step, run, job, JobState.CANCELLED)
-    asyncio.run(workspace.compute(ticket.handle.target).cancel(ticket.handle, grace=1.0))
+    loop.run(workspace.compute(ticket.handle.target).cancel(ticket.handle, grace=1.0))
 
 
 def upstream_outputs(workspace: Workspace, run: RunInfo, name: str) -> Mapping[str, DataRef] | None:
@@ -110,10 +110,10 @@ def _adopt(workspace: Workspace, step: Step, run: RunInfo, epoch: int, say: Say)
     if mine is None:
         return None
     target = workspace.compute(mine.target)
-    handle = JobHandle.from_json(mine.handle) if mine.handle else asyncio.run(target.find(mine.key))
+    handle = JobHandle.from_json(mine.handle) if mine.handle else loop.run(target.find(mine.key))
     if handle is None:
         return None
-    [status] = asyncio.run(target.status([handle]))
+    [status] = loop.run(target.status([handle]))
     if status.state in (JobState.FAILED, JobState.CANCELLED):
         _mark(workspace, step, run, mine, status.state)
         return None
@@ -126,9 +126,9 @@ def _adopt(workspace: Workspace, step: Step, run: RunInfo, epoch: int, say: Say)
 def _end_stale(workspace: Workspace, step: Step, run: RunInfo, job: JobRecord) -> None:
     if step.type != "data_transfer":
         target = workspace.compute(job.target)
-        handle = JobHandle.from_json(job.handle) if job.handle else asyncio.run(target.find(job.key))
+        handle = JobHandle.from_json(job.handle) if job.handle else loop.run(target.find(job.key))
         if handle is not None:
-            asyncio.run(target.cancel(handle, grace=_CANCEL_GRACE))
+            loop.run(target.cancel(handle, grace=_CANCEL_GRACE))
     _mark(workspace, step, run, job, JobState.CANCELLED)
 
 
@@ -196,7 +196,7 @@ def _submit(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, job: Job
     target: ComputeTarget = workspace.compute(job.target)
     try:
         spec = build_job(workspace, resolved, job)
-        handle = asyncio.run(target.submit(spec, job.key))
+        handle = loop.run(target.submit(spec, job.key))
     except SubmitRejectedError:
         _mark(workspace, step, run, job, JobState.FAILED)
         remove_scratch(workspace, job)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Literal
 
+from airflow_mlpipe.compute import loop
 from airflow_mlpipe.compute.base import JobHandle
 from airflow_mlpipe.errors import MLPipeError
 from airflow_mlpipe.execution.finish import finish
@@ -155,7 +155,7 @@ class PipelineRun:
         handle: JobHandle = ticket.handle
         target = self._workspace.compute(handle.target)
         polling = Polling(_POLL, ticket.deadline)
-        status, _ = asyncio.run(watch(target, handle, polling, lambda line: say(f"| {line}")))
+        status, _ = loop.run(watch(target, handle, polling, lambda line: say(f"| {line}")))
         del self._tickets[step.name]
         if status is None:
             raise MLPipeError(f"The job {handle.key} was given up.")

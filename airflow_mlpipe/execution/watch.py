@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import codecs
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from airflow_mlpipe.compute import loop
 from airflow_mlpipe.compute.base import ComputeTarget, JobHandle, JobState, JobStatus
 from airflow_mlpipe.errors import TransientComputeError
 
@@ -93,7 +93,7 @@ async def watch(
         if polling.give_up_after is not None and time.monotonic() - started > polling.give_up_after:
             follower.end()
             return None, follower.cursor
-        await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, so that many watchers do not poll in step
+        await loop.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, so that many watchers do not poll in step
         pause = min(pause * _GROWTH, polling.interval)
 
 
