@@ -69,10 +69,11 @@ def describe(outputs: Mapping[str, DataRef]) -> str:
 
 def amount(files: int, size: int) -> str:
     """Return a number of files and bytes as a person reads it: ``8 files, 41.0 MB``, in powers of 1000."""
-    return f"{files} {'file' if files == 1 else 'files'}, {_format_bytes(size)}"
+    return f"{files} {'file' if files == 1 else 'files'}, {format_bytes(size)}"
 
 
-def _format_bytes(size: int) -> str:
+def format_bytes(size: int) -> str:
+    """Return a number of bytes as a person reads it: ``41.0 MB``, in powers of 1000."""
     number = float(size)
     for unit in ("B", "kB", "MB", "GB"):
         if number < _KILO:

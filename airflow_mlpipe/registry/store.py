@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, Literal
 
@@ -108,6 +108,18 @@ class Registry:
         start = f"{self.prefix}/{_FOLDERS[kind]}/"
         rest = (key[len(start) :].split("/") for key in self.storage.keys(start))
         return sorted({parts[0] for parts in rest if len(parts) == 2 and _FILE.fullmatch(parts[1])})
+
+    def assets(self) -> Iterator[AssetVersion]:
+        """Yield every version of every model and dataset.
+
+        :raises DataError: if a record is damaged: what it stands for cannot be known.
+        """
+        for kind in _FOLDERS:
+            for name in self.names(kind):
+                for number in self._numbers(kind, name):
+                    found = self.get(kind, name, number)
+                    if found is not None:
+                        yield found
 
     def _numbers(self, kind: AssetKind, name: str) -> list[int]:
         start = self._folder(kind, name)

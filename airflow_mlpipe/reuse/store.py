@@ -7,6 +7,7 @@ Under the prefix of the workspace's default datastore lie
     attempts/<id>/<port>.manifest.json    its files; names what is damaged later
     last/<pipeline>/<step>.json           which key a step had last; for explanations only
     code/<2 hex>/<digest>                 source files by content; for explanations only
+    used/<2 hex>/<key>.json               the day of the last hit; for garbage collection only
 
 A record or output that is missing, damaged or foreign is a miss and never an error, and a hit has been compared
 with the bytes that lie there now.
@@ -29,6 +30,7 @@ from airflow_mlpipe.content import ContentSummary, DataRef, Manifest
 from airflow_mlpipe.errors import DataError, StoreError
 from airflow_mlpipe.reuse.base import ReuseRecord
 from airflow_mlpipe.reuse.damage import describe
+from airflow_mlpipe.reuse.marks import UseMarks
 from airflow_mlpipe.reuse.source_texts import SourceTexts
 from airflow_mlpipe.snapshot import Snapshot
 from airflow_mlpipe.storage import RecordStorage, seal, segment, unseal
@@ -72,6 +74,7 @@ class ReuseStore:
     def __init__(self, datastore: VerifiableStorage, prefix: str = "mlpipe") -> None:
         self.datastore = datastore
         self.prefix = prefix
+        self.marks = UseMarks(datastore, f"{prefix}/used")
         self._texts = SourceTexts(datastore, f"{prefix}/code")
 
     def find(self, key: str) -> Found:
@@ -89,6 +92,7 @@ class ReuseStore:
             )
             if problem:
                 return Found(None, problem)
+        self.marks.touch(key, found.record.created)
         return found
 
     def publish(self, record: ReuseRecord, replace: bool = False) -> bool:
