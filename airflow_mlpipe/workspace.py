@@ -22,6 +22,7 @@ from airflow_mlpipe.environment import EnvironmentDefinition, load_environment
 from airflow_mlpipe.errors import ConfigError
 from airflow_mlpipe.plugin_loading import COMPUTE_TARGETS, DATASTORES, load_plugin
 from airflow_mlpipe.registry.store import Registry
+from airflow_mlpipe.reuse.flights import Flights
 from airflow_mlpipe.reuse.store import ReuseStore
 from airflow_mlpipe.tracking.run_store import RunStore
 
@@ -29,6 +30,19 @@ FILE_NAME = "workspace.yml"
 _HOME_VARIABLE = "MLPIPE_WORKSPACE"
 _MAX_BYTES = 1 << 20
 _PREFIX = "mlpipe"
+
+
+class SingleFlight(BaseModel):
+    """How patiently a step waits for another run that computes the same step.
+
+    :param grace: seconds without a sign of life after which the other run counts as dead.
+    :param max_wait: seconds after which the step is run all the same, ``None`` for never.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    grace: float = Field(60.0, gt=0)
+    max_wait: float | None = Field(86400.0, ge=0)
 
 
 class WorkspaceConfig(BaseModel):
@@ -41,6 +55,7 @@ class WorkspaceConfig(BaseModel):
     :param compute: name to ``{type: ..., ...}``.
     :param environments: name to an environment definition (``conda_file``, ``pip_requirements``, ``image``).
     :param scratch: folder for passing copies, relative to the workspace's folder.
+    :param single_flight: see :class:`SingleFlight`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +69,7 @@ class WorkspaceConfig(BaseModel):
     compute: dict[str, dict[str, Any]] = Field(default_factory=lambda: {"local": {"type": "local", "workdir": "jobs"}})
     environments: dict[str, dict[str, Any]] = Field(default_factory=dict)
     scratch: str = "scratch"
+    single_flight: SingleFlight = Field(default_factory=SingleFlight)
 
 
 class Workspace:
@@ -128,6 +144,11 @@ class Workspace:
     def reuse(self) -> ReuseStore:
         """Records of what was computed before."""
         return ReuseStore(self.datastore(), _PREFIX)
+
+    @cached_property
+    def flights(self) -> Flights:
+        """Who computes what right now."""
+        return Flights(self.datastore(), _PREFIX)
 
     @cached_property
     def runs(self) -> RunStore:

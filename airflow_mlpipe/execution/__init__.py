@@ -7,6 +7,7 @@ from airflow_mlpipe.execution.finish import finish
 from airflow_mlpipe.execution.lifecycle import abandon, begin
 from airflow_mlpipe.execution.planner import StepPlan, commit_plan, plan
 from airflow_mlpipe.execution.run_info import ReuseMode, RunInfo, Say, Ticket
+from airflow_mlpipe.execution.turns import Turn, Waiting, await_turn
 from airflow_mlpipe.execution.watch import Polling, watch
 
 __all__ = [
@@ -16,7 +17,10 @@ __all__ = [
     "Say",
     "StepPlan",
     "Ticket",
+    "Turn",
+    "Waiting",
     "abandon",
+    "await_turn",
     "begin",
     "commit_plan",
     "finish",

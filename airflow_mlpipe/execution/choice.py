@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from airflow_mlpipe.content import DataRef
@@ -25,10 +25,12 @@ class Choice:
 
     :param record: the earlier result to reuse, ``None`` to run.
     :param reason: why, in words a person understands, without a full stop.
+    :param inputs: lineage of this run, port to ``name:version`` or address.
     """
 
     record: ReuseRecord | None
     reason: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 def choose(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, cleared: bool = False) -> Choice:
@@ -48,12 +50,28 @@ def choose(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, cleared: 
     if not step.is_deterministic:
         return Choice(None, "the step is marked as not deterministic")
     found = workspace.reuse.find(resolved.fingerprint.key)
+    if found.record is not None and is_expired(found.record, step):
+        return Choice(None, f"its result is older than {_duration(step.ttl or 0)}")
     if found.record is not None:
-        return Choice(found.record, _identical(found.record, run))
+        return Choice(found.record, _identical(found.record, run), resolved.lineage)
     if found.problem:
         return Choice(None, found.problem)
     nearest = workspace.reuse.nearest(run.pipeline, step.name)
     return Choice(None, explain_miss(workspace, resolved, nearest))
+
+
+def is_expired(record: ReuseRecord | None, step: Step) -> bool:
+    """Return whether a result is older than its step allows."""
+    if record is None or step.ttl is None:
+        return False
+    return (datetime.now(timezone.utc) - record.created).total_seconds() > step.ttl
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds // length:.0f} {unit}{'' if seconds == length else 's'}"
+    return f"{seconds:g} {'second' if seconds == 1 else 'seconds'}"
 
 
 def _identical(record: ReuseRecord, run: RunInfo) -> str:
@@ -113,6 +131,7 @@ def record_reuse(workspace: Workspace, step: Step, run: RunInfo, choice: Choice,
         ended=now,
         seconds=record.seconds,
         saved=record.seconds,
+        inputs=dict(choice.inputs),
     )
     workspace.runs.write_step(done)
     return done

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from airflow_mlpipe.content import Manifest
+from airflow_mlpipe.content.markers import is_marker
 from airflow_mlpipe.errors import DataError, StoreError
 from airflow_mlpipe.execution.changed_lines import changed_lines, shorten
 from airflow_mlpipe.execution.resolve import ResolvedStep
@@ -82,12 +83,23 @@ class _Comparison:
             return f"input {port} {'is new' if item.old is None else 'is gone'}"
         if field == "type":
             return f"type of input {port}: {_value(item.old)} -> {_value(item.new)}"
+        scheme, before = _scheme(item.new), _scheme(item.old)
+        if scheme != before:
+            return f"identity of input {port}: {before} -> {scheme}"
+        if scheme != "content":
+            marks = "names, sizes or times of its files" if scheme == "stat" else "version marks of its files"
+            return f"input {port}: other {marks}"
         try:
             old = self._workspace.reuse.read_manifest(self._record.attempt, input_manifest_port(port))
             new = self._resolved.data[port].manifest(self._workspace)
         except (DataError, StoreError):
             old = new = None
         return f"input {port} has other contents" if old is None or new is None else f"input {port}: {_files(old, new)}"
+
+
+def _scheme(digest: object) -> str:
+    text = str(digest)
+    return text.partition(":")[0] if is_marker(text) else "content"
 
 
 def _files(old: Manifest, new: Manifest) -> str:

@@ -12,9 +12,12 @@ from typing import Any
 from airflow_mlpipe.compute import loop
 from airflow_mlpipe.compute.base import JobState, JobStatus
 from airflow_mlpipe.content import DataRef, Manifest
+from airflow_mlpipe.content.markers import is_marker
 from airflow_mlpipe.errors import OutputMissingError, StepFailedError
-from airflow_mlpipe.execution.choice import asset_kind, describe, latest_metrics
+from airflow_mlpipe.execution.choice import asset_kind, describe, is_expired, latest_metrics
 from airflow_mlpipe.execution.failure import failure_message, log_tail
+from airflow_mlpipe.execution.flight import alive, end_job, flight_of
+from airflow_mlpipe.execution.inputs import content_now
 from airflow_mlpipe.execution.job import output_places, remove_scratch
 from airflow_mlpipe.execution.run_info import RunInfo, Say, Ticket, silent
 from airflow_mlpipe.reuse.base import ReuseRecord
@@ -35,10 +38,12 @@ def finish(
     :raises OutputMissingError: if it succeeded without writing what it declared.
     """
     jobs = workspace.runs.jobs(run.pipeline, run.run_id, step.name)
-    ending = Ending(workspace, step, run, next(job for job in jobs if job.ordinal == ticket.ordinal), say)
-    if status.state is JobState.SUCCEEDED:
-        return ending.succeed(status)
-    raise ending.fail(status, loop.run(log_tail(workspace.compute(ticket.handle.target), ticket.handle)))
+    job = next(job for job in jobs if job.ordinal == ticket.ordinal)
+    ending = Ending(workspace, step, run, job, say)
+    with alive(workspace, flight_of(workspace, run, step.name, job)):
+        if status.state is JobState.SUCCEEDED:
+            return ending.succeed(status)
+        raise ending.fail(status, loop.run(log_tail(workspace.compute(ticket.handle.target), ticket.handle)))
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class Ending:
                 "started": self.job.started,
                 "ended": datetime.now(timezone.utc),
                 "log": self.job.log,
+                "inputs": self.job.inputs,
                 **more,
             }
         )
@@ -99,8 +105,7 @@ class Ending:
         return record
 
     def _close(self, state: JobState) -> None:
-        ended = self.job.model_copy(update={"ended": state.value})
-        self.workspace.runs.write_job(self.run.pipeline, self.run.run_id, self.step.name, ended)
+        end_job(self.workspace, self.run, self.step.name, self.job, state)
         remove_scratch(self.workspace, self.job)
 
     def _say_outputs(self, done: StepRecord) -> None:
@@ -171,16 +176,15 @@ class Ending:
                 **gained,
             }
         )
-        self.workspace.reuse.publish(record, replace=mode == "force" or self.job.cleared)
+        refresh = mode == "force" or self.job.cleared or is_expired(self.workspace.reuse.stored(record.key), self.step)
+        self.workspace.reuse.publish(record, replace=refresh)
         self.workspace.reuse.remember(self.run.pipeline, self.step.name, record.key)
 
     def _changed_inputs(self) -> list[str]:
         changed = []
         for source in self.job.sources:
-            if source.datastore is None:
-                now = self.workspace.memo.summary(Path(source.path), source.include)
-            else:
-                now = self.workspace.datastore(source.datastore).summary(source.path, source.include)
+            marked = is_marker(source.digest)
+            now = content_now(self.workspace, source.datastore, source.path, source.include, marked)
             if now is None or now.digest != source.digest:
                 changed.append(source.port)
         return changed

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_mlpipe.content import ContentSummary, DataRef, Manifest
+from airflow_mlpipe.content.markers import is_marker, stat_summary
 from airflow_mlpipe.errors import DataError
 from airflow_mlpipe.execution.partitions import partition_files
 from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.registry.base import AssetKind
 from airflow_mlpipe.spec import expressions
 from airflow_mlpipe.spec.expressions import OutputRef
-from airflow_mlpipe.spec.step import MODEL_TYPES, InputData
+from airflow_mlpipe.spec.step import MARKED, MODEL_TYPES, InputData
 from airflow_mlpipe.workspace import Workspace
 
 _DATASTORE_URI = re.compile(r"azureml://datastores/([^/]+)/paths/(.*)")
@@ -56,17 +57,45 @@ class ResolvedInput:
     counts: bool
     origin: str
 
+    @property
+    def marked(self) -> bool:
+        """Whether its identity is a marker, which says nothing about bytes."""
+        return is_marker(self.content.digest)
+
     def current(self, workspace: Workspace) -> ContentSummary | None:
-        """Return the identity of what lies there now."""
-        if self.datastore is None:
-            return workspace.memo.summary(Path(self.path), self.include)
-        return workspace.datastore(self.datastore).summary(self.path, self.include)
+        """Return the identity of what lies there now, of the same kind as :attr:`content`."""
+        return content_now(workspace, self.datastore, self.path, self.include, self.marked)
+
+    def is_copied_by(self, manifest: Manifest, workspace: Workspace) -> bool:
+        """Return whether a copy that was just made holds what was resolved.
+
+        :param manifest: of the copy.
+        """
+        if not self.marked:
+            return manifest.digest == self.content.digest
+        now = self.current(workspace)
+        return now is not None and now.digest == self.content.digest
 
     def manifest(self, workspace: Workspace) -> Manifest | None:
         """Return every file of what lies there now."""
         if self.datastore is None:
             return workspace.memo.manifest(Path(self.path), self.include)
         return workspace.datastore(self.datastore).manifest(self.path, self.include)
+
+
+def content_now(
+    workspace: Workspace, datastore: str | None, path: str, include: Sequence[str] | None, marked: bool
+) -> ContentSummary | None:
+    """Return the identity of what lies at a place now, ``None`` if nothing is there.
+
+    :param datastore: name of its datastore, ``None`` for a path of this machine.
+    :param include: the only files of the folder that count.
+    :param marked: take the cheap marker and read no bytes.
+    """
+    if datastore is None:
+        return stat_summary(path, include) if marked else workspace.memo.summary(Path(path), include)
+    store = workspace.datastore(datastore)
+    return store.marker(path, include) if marked else store.summary(path, include)
 
 
 class InputResolver:
@@ -116,7 +145,7 @@ class InputResolver:
 
     def _of_ref(self, found: DataRef, data: InputData, origin: str) -> ResolvedInput:
         return ResolvedInput(
-            found.datastore, found.path, found.type, found.content, None, data.identity == "content", origin
+            found.datastore, found.path, found.type, found.content, None, data.identity != "ignore", origin
         )
 
     def _stored(self, data: InputData, where: str) -> ResolvedInput | None:
@@ -134,16 +163,15 @@ class InputResolver:
         include = partition_files(data.partitions, self._run, where) if data.partitions else None
         datastore = uri.group(1) if uri else None
         path = uri.group(2).strip("/") if uri else str((self._run.base / data.path).resolve())
-        empty = ContentSummary("", 0, 0, "folder")
-        place = ResolvedInput(datastore, path, data.type, empty, include, data.identity == "content", data.path)
-        content = place.current(self._workspace)
+        content = content_now(self._workspace, datastore, path, include, data.identity in MARKED)
         if content is None:
             return None
-        self._check_partitions(place, content, where)
-        return ResolvedInput(datastore, path, data.type, content, include, place.counts, data.path)
+        place = ResolvedInput(datastore, path, data.type, content, include, data.identity != "ignore", data.path)
+        self._check_partitions(place, where)
+        return place
 
-    def _check_partitions(self, place: ResolvedInput, content: ContentSummary, where: str) -> None:
-        if place.include is None or content.files == len(place.include):
+    def _check_partitions(self, place: ResolvedInput, where: str) -> None:
+        if place.include is None or place.content.files == len(place.include):
             return
         manifest = place.manifest(self._workspace)
         there = {entry.path for entry in manifest.entries} if manifest else set()

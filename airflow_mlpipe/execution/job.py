@@ -129,7 +129,7 @@ def fetch_input(workspace: Workspace, port: str, item: ResolvedInput, job: JobRe
     if item.datastore is None:
         raise DataError(f"input {port}: 'partitions' need data in a datastore, not the local path {item.path}.")
     manifest = workspace.datastore(item.datastore).download(item.path, to, item.include)
-    if manifest.digest != item.content.digest:
+    if not item.is_copied_by(manifest, workspace):
         raise DataError(
             f"input {port}: the data at {item.origin} changed while it was fetched. Retry when it is at rest."
         )

@@ -16,14 +16,17 @@ from airflow_mlpipe.compute import loop
 from airflow_mlpipe.compute.base import ComputeTarget, JobHandle, JobState, JobStatus
 from airflow_mlpipe.content import DataRef
 from airflow_mlpipe.errors import ComputeError, StepFailedError, SubmitRejectedError
-from airflow_mlpipe.execution.choice import choose, record_reuse
+from airflow_mlpipe.execution.choice import Choice, choose, record_reuse
 from airflow_mlpipe.execution.explain import input_manifest_port
 from airflow_mlpipe.execution.finish import Ending
+from airflow_mlpipe.execution.flight import alive, end_job, next_ordinal, take_flight, takes_part
 from airflow_mlpipe.execution.inputs import NotYetKnownError
 from airflow_mlpipe.execution.job import build_job, remove_scratch
 from airflow_mlpipe.execution.resolve import ResolvedStep, resolve_step
 from airflow_mlpipe.execution.run_info import RunInfo, Say, Ticket, run_key, silent
 from airflow_mlpipe.execution.transfer import transfer
+from airflow_mlpipe.execution.turns import Turn, Waiting, record_nonce
+from airflow_mlpipe.reuse.flights import Flight
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.tracking.base import JobRecord, RunRecord, StepRecord
 from airflow_mlpipe.workspace import Workspace
@@ -31,12 +34,17 @@ from airflow_mlpipe.workspace import Workspace
 _CANCEL_GRACE = 10.0
 
 
-def begin(workspace: Workspace, step: Step, run: RunInfo, epoch: int, say: Say = silent) -> StepRecord | Ticket:
+def begin(
+    workspace: Workspace, step: Step, run: RunInfo, epoch: int, say: Say = silent, waited: Turn | None = None
+) -> StepRecord | Ticket | Waiting:
     """Begin one step of one run, or take up what an earlier try of it began.
 
     :param epoch: Airflow's ``ti.max_tries``: the same for all retries, larger after a clear.
     :param say: takes lines of progress.
-    :returns: the step's record if it has ended (reused, or ended by an earlier try), else a ticket for its job.
+    :param waited: how the wait for another run ended, after this function returned a wait.
+    :returns: the step's record if it has ended (reused, or ended by an earlier try); a ticket for its job; or whom to
+        wait for, because another run computes the same step right now: wait with
+        :func:`~airflow_mlpipe.execution.turns.await_turn` and begin again.
     :raises MLPipeError: a fault of data, code, environment, parameters or target, in words for the user.
     """
     final = workspace.runs.read_step(run.pipeline, run.run_id, step.name)
@@ -50,15 +58,39 @@ def begin(workspace: Workspace, step: Step, run: RunInfo, epoch: int, say: Say =
         return adopted
     resolved = _resolve(workspace, step, run)
     choice = choose(workspace, resolved, run, cleared=ended)
+    flight: Flight | None = None
+    if choice.record is None and takes_part(step, run, ended):
+        taken = take_flight(workspace, resolved.fingerprint.key, run, step, waited)
+        if isinstance(taken, Waiting):
+            say(taken.reason)
+            return taken
+        flight = taken
+        choice = _look_again(workspace, resolved, run, choice, flight)
     if choice.record is not None:
         say(f"reuse: {choice.reason}")
         return record_reuse(workspace, step, run, choice, epoch)
     say(f"run: {choice.reason}")
-    job = _write_intent(workspace, resolved, run, _Intent(epoch, choice.reason, ended))
+    with alive(workspace, flight):
+        job = _write_intent(workspace, resolved, run, _Intent(epoch, choice.reason, ended))
+        return _start(workspace, resolved, run, job, say)
+
+
+def _look_again(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, choice: Choice, flight: Flight) -> Choice:
+    """Another run may have published and landed after the look-up and before this run took the flight."""
+    if not record_nonce(workspace, flight.key):
+        return choice
+    again = choose(workspace, resolved, run)
+    if again.record is not None:
+        workspace.flights.land(flight)
+    return again
+
+
+def _start(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, job: JobRecord, say: Say) -> StepRecord | Ticket:
     _keep_evidence(workspace, resolved, job)
-    if step.type == "data_transfer":
+    if resolved.step.type == "data_transfer":
         seconds = transfer(workspace, resolved, job, say)
-        return Ending(workspace, step, run, job, say).succeed(JobStatus(JobState.SUCCEEDED, seconds=seconds))
+        ending = Ending(workspace, resolved.step, run, job, say)
+        return ending.succeed(JobStatus(JobState.SUCCEEDED, seconds=seconds))
     return _submit(workspace, resolved, run, job, say)
 
 
@@ -69,7 +101,7 @@ def abandon(workspace: Workspace, step: Step, run: RunInfo, ticket: Ticket) -> N
     """
     for job in workspace.runs.jobs(run.pipeline, run.run_id, step.name):
         if job.ordinal == ticket.ordinal and job.ended is None:
-            _mark(workspace, step, run, job, JobState.CANCELLED)
+            end_job(workspace, run, step.name, job, JobState.CANCELLED)
     loop.run(workspace.compute(ticket.handle.target).cancel(ticket.handle, grace=1.0))
 
 
@@ -115,7 +147,7 @@ def _adopt(workspace: Workspace, step: Step, run: RunInfo, epoch: int, say: Say)
         return None
     [status] = loop.run(target.status([handle]))
     if status.state in (JobState.FAILED, JobState.CANCELLED):
-        _mark(workspace, step, run, mine, status.state)
+        end_job(workspace, run, step.name, mine, status.state)
         return None
     say(f"adopting {handle.key} on {target.name}, submitted by an earlier try ({status.state.value})")
     if mine.handle is None:
@@ -129,12 +161,7 @@ def _end_stale(workspace: Workspace, step: Step, run: RunInfo, job: JobRecord) -
         handle = JobHandle.from_json(job.handle) if job.handle else loop.run(target.find(job.key))
         if handle is not None:
             loop.run(target.cancel(handle, grace=_CANCEL_GRACE))
-    _mark(workspace, step, run, job, JobState.CANCELLED)
-
-
-def _mark(workspace: Workspace, step: Step, run: RunInfo, job: JobRecord, state: JobState) -> None:
-    ended = job.model_copy(update={"ended": state.value})
-    workspace.runs.write_job(run.pipeline, run.run_id, step.name, ended)
+    end_job(workspace, run, step.name, job, JobState.CANCELLED)
 
 
 def _note_handle(workspace: Workspace, step: Step, run: RunInfo, job: JobRecord, handle: JobHandle) -> JobRecord:
@@ -157,8 +184,8 @@ def _write_intent(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, in
     if earlier and earlier[-1].ended is None:
         if earlier[-1].fingerprint == resolved.fingerprint.key:
             return earlier[-1]
-        _mark(workspace, step, run, earlier[-1], JobState.CANCELLED)
-    ordinal = earlier[-1].ordinal + 1 if earlier else 1
+        end_job(workspace, run, step.name, earlier[-1], JobState.CANCELLED)
+    ordinal = next_ordinal(workspace, run, step, resolved.fingerprint.key)
     job = JobRecord(
         ordinal=ordinal,
         epoch=intent.epoch,
@@ -186,7 +213,8 @@ def _keep_evidence(workspace: Workspace, resolved: ResolvedStep, job: JobRecord)
     if resolved.code is not None:
         workspace.reuse.keep_code(resolved.code)
     for port, item in resolved.data.items():
-        manifest = item.manifest(workspace) if item.counts and item.content.kind == "folder" else None
+        told = item.counts and not item.marked and item.content.kind == "folder"
+        manifest = item.manifest(workspace) if told else None
         if manifest is not None:
             workspace.reuse.write_manifest(job.attempt, input_manifest_port(port), manifest)
 
@@ -198,7 +226,7 @@ def _submit(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, job: Job
         spec = build_job(workspace, resolved, job)
         handle = loop.run(target.submit(spec, job.key))
     except SubmitRejectedError:
-        _mark(workspace, step, run, job, JobState.FAILED)
+        end_job(workspace, run, step.name, job, JobState.FAILED)
         remove_scratch(workspace, job)
         raise
     job = _note_handle(workspace, step, run, job, handle)

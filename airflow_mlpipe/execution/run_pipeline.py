@@ -16,6 +16,7 @@ from airflow_mlpipe.execution.finish import finish
 from airflow_mlpipe.execution.lifecycle import abandon, begin
 from airflow_mlpipe.execution.planner import commit_plan, plan
 from airflow_mlpipe.execution.run_info import RunInfo, Ticket
+from airflow_mlpipe.execution.turns import Turn, Waiting, await_turn
 from airflow_mlpipe.execution.watch import Polling, watch
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.tracking.base import StepRecord
@@ -82,6 +83,7 @@ class PipelineRun:
         self._parallel = parallel
         self._lock = threading.Lock()
         self._tickets: dict[str, Ticket] = {}
+        self._stopping = threading.Event()
         self.outcome = Outcome()
 
     def execute(self) -> Outcome:
@@ -119,6 +121,7 @@ class PipelineRun:
                         running.pop(future)
                         future.result()
             except BaseException:
+                self._stopping.set()
                 self._abandon_all()
                 raise
 
@@ -141,7 +144,7 @@ class PipelineRun:
             self._emit(Event(step.name, "log", text))
 
         try:
-            begun = begin(self._workspace, step, self._run, _EPOCH, say)
+            begun = self._begin(step, say)
             record = begun if isinstance(begun, StepRecord) else self._follow(step, begun, say)
         except MLPipeError as error:
             with self._lock:
@@ -149,6 +152,17 @@ class PipelineRun:
             self._emit(Event(step.name, "failed", str(error)))
             return
         self._end(step.name, "reused" if record.decision == "reused" else "ran", record.reason, record)
+
+    def _begin(self, step: Step, say: Callable[[str], None]) -> StepRecord | Ticket:
+        """Begin a step, as often as another run that computes the same one must be waited for."""
+        turn: Turn | None = None
+        while isinstance(begun := begin(self._workspace, step, self._run, _EPOCH, say, turn), Waiting):
+            turn = loop.run(await_turn(self._workspace, begun, _POLL, self._stopping.is_set))
+            if turn is None:
+                raise MLPipeError("The wait for another run was given up.")
+            if turn.why:
+                say(f"no longer waiting: {turn.why}")
+        return begun
 
     def _follow(self, step: Step, ticket: Ticket, say: Callable[[str], None]) -> StepRecord:
         self._tickets[step.name] = ticket

@@ -6,6 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
+from airflow_mlpipe.content import Manifest
 from airflow_mlpipe.content.digest import scan
 from airflow_mlpipe.errors import DataError, SpecError
 from airflow_mlpipe.execution.choice import amount
@@ -55,8 +56,7 @@ def _copy(workspace: Workspace, resolved: ResolvedStep, place: OutputPlace, port
     staged = place.local.with_name(f".{place.local.name}.{port}.staged")
     shutil.rmtree(staged, ignore_errors=True)
     staged.parent.mkdir(parents=True, exist_ok=True)
-    digest = _fetch(workspace, item, staged)
-    if digest != item.content.digest:
+    if not item.is_copied_by(_fetch(workspace, item, staged), workspace):
         shutil.rmtree(staged, ignore_errors=True)
         raise DataError(
             f"input {port}: the data at {item.origin} changed while it was copied. Retry when it is at rest."
@@ -67,9 +67,9 @@ def _copy(workspace: Workspace, resolved: ResolvedStep, place: OutputPlace, port
     _merge(staged, place.local, port, resolved.step.copy_mode == "fail_if_conflict")
 
 
-def _fetch(workspace: Workspace, item: ResolvedInput, to: Path) -> str:
+def _fetch(workspace: Workspace, item: ResolvedInput, to: Path) -> Manifest:
     if item.datastore is not None:
-        return workspace.datastore(item.datastore).download(item.path, to, item.include).digest
+        return workspace.datastore(item.datastore).download(item.path, to, item.include)
     if item.include is not None:
         raise DataError(
             f"'partitions' need data in a datastore (azureml://datastores/...), not the local path {item.path}."
@@ -82,7 +82,7 @@ def _fetch(workspace: Workspace, item: ResolvedInput, to: Path) -> str:
     manifest = scan(to)
     if manifest is None:
         raise DataError(f"There is no data at {item.path}.")
-    return manifest.digest
+    return manifest
 
 
 def _merge(source: Path, into: Path, port: str, refuse: bool) -> None:

@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow_mlpipe.errors import ConfigError, MLPipeError, StoreError
 from airflow_mlpipe.execution.lifecycle import begin
 from airflow_mlpipe.execution.planner import plan
+from airflow_mlpipe.execution.turns import Waiting
 from airflow_mlpipe.hooks.edge import DEFAULT_CONN_ID
 from airflow_mlpipe.workspace import Workspace, find_workspace, load_workspace, workspace_from_mapping
 
@@ -105,7 +106,7 @@ class MLPipeHook(BaseHook):
             f"Compute targets: {targets}."
         )
 
-    def submit(self, step: Step, run: RunInfo, epoch: int = 0) -> StepRecord | Ticket:
+    def submit(self, step: Step, run: RunInfo, epoch: int = 0) -> StepRecord | Ticket | Waiting:
         """Begin a step; see :func:`airflow_mlpipe.execution.lifecycle.begin`."""
         return begin(self.get_workspace(), step, run, epoch, self.log.info)
 

@@ -13,12 +13,14 @@ from airflow_mlpipe.errors import ComputeError, StepFailedError
 from airflow_mlpipe.execution.finish import finish
 from airflow_mlpipe.execution.lifecycle import abandon, begin
 from airflow_mlpipe.execution.run_info import RunInfo, Ticket
+from airflow_mlpipe.execution.turns import Turn, Waiting, await_turn
 from airflow_mlpipe.execution.watch import Polling, watch
 from airflow_mlpipe.hooks.mlpipe import MLPipeHook
 from airflow_mlpipe.operators.context import refuse_mapped, run_info
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.tracking.base import StepRecord
 from airflow_mlpipe.triggers.job import JobTrigger, status_from_event
+from airflow_mlpipe.triggers.turn import TurnTrigger, turn_from_event
 from airflow_mlpipe.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -61,16 +63,43 @@ class Attempt:
         run = run_info(context, operator.folder)
         return cls(operator, workspace, operator.step, run, context["ti"].max_tries)
 
-    def run(self) -> dict[str, str] | JobTrigger:
+    def run(self, waited: Turn | None = None) -> dict[str, str] | JobTrigger | TurnTrigger:
         """Reuse or run the step.
 
+        :param waited: how a wait for another run ended.
         :returns: the addresses of its outputs; or a trigger to wait with, when it takes long.
         :raises MLPipeError: any fault, in words for the user.
         """
         say = self._operator.log.info
-        begun = begin(self._workspace, self._step, self._run, self._epoch, say)
-        if isinstance(begun, StepRecord):
-            return _addresses(begun)
+        while isinstance(begun := begin(self._workspace, self._step, self._run, self._epoch, say, waited), Waiting):
+            waited = self._wait(begun)
+            if waited is None:
+                return self._wait_trigger(begun)
+        return _addresses(begun) if isinstance(begun, StepRecord) else self._follow(begun)
+
+    def run_after_wait(
+        self, waiting: Mapping[str, Any], event: Mapping[str, Any]
+    ) -> dict[str, str] | JobTrigger | TurnTrigger:
+        """Begin again after a deferral that waited for another run; see :meth:`run`."""
+        turn = turn_from_event(event, Waiting.from_json(waiting))
+        if turn is not None and turn.why:
+            self._operator.log.info("no longer waiting: %s", turn.why)
+        return self.run(turn)
+
+    def _wait(self, waiting: Waiting) -> Turn | None:
+        limit = time.monotonic() + self._operator.defer_after if self._operator.deferrable else None
+
+        def stop() -> bool:
+            return limit is not None and time.monotonic() > limit
+
+        return asyncio.run(await_turn(self._workspace, waiting, self._operator.poll_interval, stop))
+
+    def _wait_trigger(self, waiting: Waiting) -> TurnTrigger:
+        return TurnTrigger(
+            self._operator.mlpipe_conn_id, str(self._operator.folder), waiting.to_json(), self._operator.poll_interval
+        )
+
+    def _follow(self, begun: Ticket) -> dict[str, str] | JobTrigger:
         self._ticket = begun
         if self._killed:
             self._abandon()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_mlpipe.operators.attempt import Attempt
     from airflow_mlpipe.triggers.job import JobTrigger
+    from airflow_mlpipe.triggers.turn import TurnTrigger
 
 
 class MLPipeOperator(BaseOperator):
@@ -96,8 +97,8 @@ class JobOperator(MLPipeOperator):
             raise for_airflow(error) from None
         return outcome if isinstance(outcome, dict) else self._hand_over(outcome)
 
-    def _hand_over(self, trigger: JobTrigger) -> NoReturn:
-        self.defer(trigger=trigger, method_name="execute_complete", kwargs={"ticket": trigger.ticket.to_json()})
+    def _hand_over(self, trigger: JobTrigger | TurnTrigger) -> NoReturn:
+        self.defer(trigger=trigger, method_name=trigger.resume_with, kwargs=trigger.resume_arguments)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any], ticket: Mapping[str, Any]) -> dict[str, str]:
         """End the step after its deferral; see :meth:`execute`.
@@ -110,6 +111,23 @@ class JobOperator(MLPipeOperator):
         try:
             self._running = Attempt.open(self, context)
             outcome = self._running.resume(ticket, event)
+        except MLPipeError as error:
+            raise for_airflow(error) from None
+        return outcome if isinstance(outcome, dict) else self._hand_over(outcome)
+
+    def execute_after_wait(
+        self, context: Context, event: Mapping[str, Any], waiting: Mapping[str, Any]
+    ) -> dict[str, str]:
+        """Begin the step again after waiting for another run that computes the same one; see :meth:`execute`.
+
+        :param event: how the wait ended, from :class:`~airflow_mlpipe.triggers.turn.TurnTrigger`.
+        :param waiting: whom this step waited for.
+        """
+        from airflow_mlpipe.operators.attempt import Attempt  # noqa: PLC0415 - heavy, not needed to parse a DAG
+
+        try:
+            self._running = Attempt.open(self, context)
+            outcome = self._running.run_after_wait(waiting, event)
         except MLPipeError as error:
             raise for_airflow(error) from None
         return outcome if isinstance(outcome, dict) else self._hand_over(outcome)
@@ -141,6 +159,7 @@ class BaseStepOperator(JobOperator):
     :param compute: name of the compute target, ``None`` for the workspace's default.
     :param is_deterministic: False: never reused.
     :param reuse_version: any text; changing it disowns earlier results.
+    :param ttl: seconds after which an earlier result is too old to be reused.
     :param timeout: seconds for the job on its target.
     :param work: the fields that only this kind of step has.
     :raises ConfigError: naming every mistake.
@@ -161,6 +180,7 @@ class BaseStepOperator(JobOperator):
         compute: str | None = None,
         is_deterministic: bool = True,
         reuse_version: str = "",
+        ttl: float | None = None,
         timeout: float | None = None,
         work: Mapping[str, Any] | None = None,
         **kwargs: Any,
@@ -177,6 +197,7 @@ class BaseStepOperator(JobOperator):
             "compute": compute,
             "is_deterministic": is_deterministic,
             "reuse_version": reuse_version,
+            "ttl": ttl,
             "timeout": timeout,
             **(work or {}),
         }

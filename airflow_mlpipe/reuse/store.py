@@ -122,6 +122,10 @@ class ReuseStore:
             self.datastore.replace(place, data)
         return False
 
+    def stored(self, key: str) -> ReuseRecord | None:
+        """Return the record of a key as it stands, its outputs not verified; ``None`` if there is none to be read."""
+        return self._read(key).record
+
     def new_attempt(self) -> str:
         """Return a prefix that nobody else has or will have; sorted by name is sorted by time."""
         moment = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from airflow_mlpipe.spec.step import DataType
+from airflow_mlpipe.spec.step import DataType, Identity
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 AssetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", max_length=255)]
@@ -103,13 +103,14 @@ class JobAirflowKeys(Raw):
     priority_weight: int | None = Field(None, description="Airflow priority.")
     execution_timeout: Any = free("Airflow ends the task after this: seconds or text such as 2h.")
     partitions: Entries = Field(default_factory=dict, description="Which files of an input belong to a run.")
-    identity: dict[str, Literal["content", "ignore"]] = Field(
-        default_factory=dict, description="Whether an input counts for reuse."
+    identity: dict[str, Identity] = Field(
+        default_factory=dict, description="How an input counts for reuse: by bytes, by markers, or not at all."
     )
     optional_inputs: list[Text] = Field(default_factory=list, description="Inputs that may be absent.")
     optional_outputs: list[Text] = Field(default_factory=list, description="Outputs that may stay empty.")
     allow_reuse: bool = Field(True, description="false: never reused.")
     reuse_version: str = Field("", description="Any text; changing it disowns earlier results.")
+    ttl: Any = free("A result older than this is not reused: seconds or text such as 7d.")
 
 
 class InputKeys(Raw):

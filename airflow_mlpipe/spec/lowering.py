@@ -71,6 +71,7 @@ class StepLowerer:
             "environment_variables": self._variables(definition, source.place, keys, draft.place),
             "is_deterministic": definition.is_deterministic and airflow.allow_reuse and not self._defaults.force_rerun,
             "reuse_version": airflow.reuse_version,
+            "ttl": self._ttl(airflow, draft.place / "airflow" / "ttl"),
             "timeout": self._timeout(keys, definition),
         }
         fields |= self._work(draft, definition, source, ports, inputs)
@@ -147,6 +148,13 @@ class StepLowerer:
     def _timeout(self, keys: JobKeys, definition: Any) -> float | None:
         limits = getattr(keys, "limits", None) or getattr(definition, "limits", None)
         return limits.timeout if limits else None
+
+    def _ttl(self, airflow: JobAirflowKeys, place: Place) -> float | None:
+        seconds = duration(airflow.ttl, place, self._faults)
+        if seconds == 0:
+            self._faults.add(place, "MLP024", "must be longer than 0; for no reuse at all write 'allow_reuse: false'.")
+            return None
+        return seconds
 
     def _work(
         self, draft: Draft, definition: Any, source: Source, ports: PortTexts, inputs: dict[str, InputValue]

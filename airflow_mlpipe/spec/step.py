@@ -17,6 +17,11 @@ DataType = Literal["uri_file", "uri_folder", "mltable", "mlflow_model", "custom_
 MODEL_TYPES = frozenset({"mlflow_model", "custom_model", "triton_model"})
 
 
+Identity = Literal["content", "etag", "version", "stat", "ignore"]
+MARKED = frozenset({"etag", "version", "stat"})
+"""Identities that take the cheapest marker that the place of the data has."""
+
+
 class StrictModel(BaseModel):
     """Frozen, and a key that it does not know is an error."""
 
@@ -51,15 +56,17 @@ class InputData(StrictModel):
         or ``${{parent.jobs.<job>.outputs.<port>}}``.
     :param mode: Azure ML's access mode; the local target reads in place whatever is asked.
     :param optional: nothing there is not an error; the input is then absent (``$[[...]]`` in the command drops out).
-    :param identity: ``content``: a step with other bytes here is another step. ``ignore``: this input does not count
-        for reuse.
+    :param identity: ``content``: a step with other bytes here is another step. ``stat``, ``etag``, ``version``: one
+        with other markers is, names, sizes and times or the store's own version marks, and no bytes are read; outputs
+        of other steps and registered assets have a recorded content, which costs nothing either. ``ignore``: this
+        input does not count for reuse.
     """
 
     type: DataType = "uri_folder"
     path: str
     mode: Literal["ro_mount", "rw_mount", "download", "direct", "eval_mount", "eval_download"] | None = None
     optional: bool = False
-    identity: Literal["content", "ignore"] = "content"
+    identity: Identity = "content"
     partitions: Partitions | None = None
 
 
@@ -124,6 +131,7 @@ class Step(StrictModel):
     :param copy_mode: of a ``data_transfer`` step.
     :param is_deterministic: False: never reused.
     :param reuse_version: any text; changing it disowns earlier results.
+    :param ttl: seconds after which an earlier result is too old to be reused.
     :param timeout: seconds for the job on its target.
     """
 
@@ -141,5 +149,6 @@ class Step(StrictModel):
     copy_mode: Literal["merge_with_overwrite", "fail_if_conflict"] | None = None
     is_deterministic: bool = True
     reuse_version: str = ""
+    ttl: float | None = Field(None, json_schema_extra={"reuse": False}, gt=0)
     timeout: float | None = Field(None, json_schema_extra={"reuse": False}, gt=0)
     upstream: tuple[str, ...] = Field((), json_schema_extra={"reuse": False})

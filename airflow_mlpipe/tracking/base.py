@@ -48,6 +48,7 @@ class StepRecord(Record):
     :param registered: port name to ``name:version``.
     :param seconds: run time of the step's own work; of the original run for a reused step.
     :param saved: seconds that reuse saved.
+    :param inputs: lineage, port to ``name:version`` or address; ``@latest`` is resolved to the version that was read.
     """
 
     pipeline: str
@@ -66,6 +67,7 @@ class StepRecord(Record):
     seconds: float = 0.0
     saved: float = 0.0
     log: str = ""
+    inputs: dict[str, str] = Field(default_factory=dict)
 
 
 class InputSource(Record):

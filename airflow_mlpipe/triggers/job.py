@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -33,6 +33,8 @@ class JobTrigger(BaseTrigger):
     :param polling: ``interval`` in seconds and ``deadline`` as UNIX time, after which the job is cancelled.
     :param cursor: where the worker left the log.
     """
+
+    resume_with: ClassVar[str] = "execute_complete"
 
     def __init__(
         self,
@@ -64,6 +66,11 @@ class JobTrigger(BaseTrigger):
                 "cursor": self.cursor,
             },
         )
+
+    @property
+    def resume_arguments(self) -> dict[str, Any]:
+        """What the task gets back when it goes on."""
+        return {"ticket": self.ticket.to_json()}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Follow the job and fire its final status, or ``{"error": ...}`` when it cannot be followed."""

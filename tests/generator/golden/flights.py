@@ -1,5 +1,5 @@
 # Written by airflow-mlpipe 0.1.0 (template retraining): change the spec, not this file.
-# spec hash: sha256:26681e7b715433b6c3ed760fe77d7e9ac5a3c2cc7a4e38e1da437c19e4eebd80
+# spec hash: sha256:02e448464a7993125826fb32080d022c9f02831277b5a2fffd34cd4a45a368d5
 # spec: ../pipelines/flights/pipeline.yml
 """Flight delays: Predict late arrivals; retrain every month, keep the better model, and
 tell everybody who asks how that went.

@@ -1,5 +1,5 @@
 # Written by airflow-mlpipe 0.1.0 (template general): change the spec, not this file.
-# spec hash: sha256:b61bd05485daf3c091f6a55a44cbabc68063be73306a612c213ccab52a38da23
+# spec hash: sha256:5de6ee97949fa46ea34d99f91c493de53249193ee08ae6b00a36098177174aa1
 # spec: ../pipelines/minimal.yml
 """minimal.
 

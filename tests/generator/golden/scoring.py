@@ -1,5 +1,5 @@
 # Written by airflow-mlpipe 0.1.0 (template batch_scoring): change the spec, not this file.
-# spec hash: sha256:58ecaac67148d7a4108d0be0068c0f3dafe850ad2f22a42e7925442c962fe60a
+# spec hash: sha256:ff13d802c2e412f2720050d1e850466dafeb32665fdb08a57711b01db0a99cfb
 # spec: ../pipelines/scoring.yml
 """scoring.
 
