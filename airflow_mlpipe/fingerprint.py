@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
 from math import isfinite
 from typing import Any
 
@@ -33,8 +34,22 @@ def canonical(value: Any) -> bytes:
     :raises TypeError: for any other type.
     :raises ValueError: for a float that is infinite or no number: it is not equal to itself, or has no JSON form.
     """
+    if isinstance(value, SharedPart):
+        return value.canonical
     tag, body = _encoded(value)
     return tag + len(body).to_bytes(8, "big") + body
+
+
+class SharedPart(dict[str, Any]):
+    """A part that many steps of a run have in common, such as the installed packages; encoded once, so never changed.
+
+    It counts as the plain mapping that it is.
+    """
+
+    @cached_property
+    def canonical(self) -> bytes:
+        """The bytes of :func:`canonical`."""
+        return canonical(dict(self))
 
 
 def _encoded(value: Any) -> tuple[bytes, bytes]:

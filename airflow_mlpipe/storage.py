@@ -6,7 +6,7 @@ verbs. Every datastore has them, so no database is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol, runtime_checkable
 from urllib.parse import quote, unquote
 
@@ -83,3 +83,20 @@ class RecordStorage(Protocol):
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield, sorted, every key that begins with ``prefix`` (a folder name ending in ``/``, or ``""``)."""
+
+
+@runtime_checkable
+class BatchStorage(RecordStorage, Protocol):
+    """A place that stores many records for less than one by one."""
+
+    def replace_all(self, records: Mapping[str, bytes]) -> None:
+        """Store every value as :meth:`replace` does; when it returns, all are durable. They do not appear together."""
+
+
+def replace_all(storage: RecordStorage, records: Mapping[str, bytes]) -> None:
+    """Store many values, whatever was there before, by the quickest way that the place has."""
+    if isinstance(storage, BatchStorage):
+        storage.replace_all(records)
+        return
+    for key, data in records.items():
+        storage.replace(key, data)

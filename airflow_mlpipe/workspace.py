@@ -58,7 +58,7 @@ class WorkspaceConfig(BaseModel):
     :param single_flight: see :class:`SingleFlight`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: str = "local"
     default_datastore: str = "workspaceblobstore"

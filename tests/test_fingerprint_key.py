@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_mlpipe.fingerprint import SCHEMA_VERSION, Fingerprint, canonical
+from airflow_mlpipe.fingerprint import SCHEMA_VERSION, Fingerprint, SharedPart, canonical
 
 PARTS: dict[str, Any] = {
     "step": {"command": "python train.py", "type": "command"},
@@ -141,6 +141,14 @@ def test_the_key_can_be_made_again_from_stored_parts() -> None:
     first = Fingerprint(PARTS)
     assert Fingerprint(first.parts).key == first.key
     assert first.parts == {**PARTS, "schema": SCHEMA_VERSION}
+
+
+@pytest.mark.parametrize("value", [{}, {"python": "3.11.7", "numpy": "2.1"}, {"b": {"a": 1}, "a": [None, 1.5]}])
+def test_a_shared_part_counts_as_the_mapping_that_it_is(value: dict[str, Any]) -> None:
+    shared = SharedPart(value)
+    assert canonical(shared) == canonical(value)
+    assert canonical({"environment": [shared, shared]}) == canonical({"environment": [value, value]})
+    assert Fingerprint({**PARTS, "environment": shared}).key == Fingerprint({**PARTS, "environment": value}).key
 
 
 def test_the_key_does_not_depend_on_the_hash_seed() -> None:

@@ -11,7 +11,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -95,11 +95,16 @@ class LocalRecords:
 
     def replace(self, key: str, data: bytes) -> None:
         """Store the value, whatever was there before."""
-        *folders, name = record_segments(key)
-        with store_errors("written", self.root / key), self._new_folder(tuple(folders)) as parent:
-            with self._staged(data) as (staging, staged):
-                os.rename(staged, name, src_dir_fd=staging, dst_dir_fd=parent)
-            os.fsync(parent)
+        self.replace_all({key: data})
+
+    def replace_all(self, records: Mapping[str, bytes]) -> None:
+        """Store several values as :meth:`replace` does; each record is synced, and each folder once after its last."""
+        for folders, named in _by_folder(records).items():
+            place = self.root.joinpath(*folders)
+            with store_errors("written", place / next(iter(named))), self._new_folder(folders) as parent:
+                for name, data in named.items():
+                    self._put(data, parent, place / name)
+                os.fsync(parent)
 
     def delete(self, key: str) -> bool:
         """Remove the value; False if there was none."""
@@ -120,6 +125,10 @@ class LocalRecords:
         with store_errors("listed", self.root / prefix), self._folder(segments) as start:
             found = [] if start is None else sorted(_walk(self.root.joinpath(*segments), prefix))
         yield from found
+
+    def _put(self, data: bytes, parent: int, place: Path) -> None:
+        with store_errors("written", place), self._staged(data) as (staging, staged):
+            os.rename(staged, place.name, src_dir_fd=staging, dst_dir_fd=parent)
 
     @contextmanager
     def _folder(self, segments: tuple[str, ...]) -> Iterator[int | None]:
@@ -175,6 +184,14 @@ class LocalRecords:
             finally:
                 with suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=staging)
+
+
+def _by_folder(records: Mapping[str, bytes]) -> dict[tuple[str, ...], dict[str, bytes]]:
+    found: dict[tuple[str, ...], dict[str, bytes]] = {}
+    for key, data in records.items():
+        *folders, name = record_segments(key)
+        found.setdefault(tuple(folders), {})[name] = data
+    return found
 
 
 def make_durably(folder: Path) -> None:

@@ -106,7 +106,14 @@ def asset_kind(data_type: str) -> AssetKind:
 
 
 def record_reuse(workspace: Workspace, step: Step, run: RunInfo, choice: Choice, epoch: int | None) -> StepRecord:
-    """Write down that a step was reused, with everything that its run would have given: metrics and registrations too.
+    """Write down that a step was reused; parameters as those of :func:`reused_record`."""
+    done = reused_record(workspace, step, run, choice, epoch)
+    workspace.runs.write_step(done)
+    return done
+
+
+def reused_record(workspace: Workspace, step: Step, run: RunInfo, choice: Choice, epoch: int | None) -> StepRecord:
+    """Return the record of a reused step, with everything that its run would have given: metrics and registrations too.
 
     :param choice: with the record to reuse.
     :param epoch: ``None`` when the plan of the run decided.
@@ -115,7 +122,7 @@ def record_reuse(workspace: Workspace, step: Step, run: RunInfo, choice: Choice,
     if record is None:
         raise ValueError("there is no record to reuse")
     now = datetime.now(timezone.utc)
-    done = StepRecord(
+    return StepRecord(
         pipeline=run.pipeline,
         run_id=run.run_id,
         step=step.name,
@@ -133,8 +140,6 @@ def record_reuse(workspace: Workspace, step: Step, run: RunInfo, choice: Choice,
         saved=record.seconds,
         inputs=dict(choice.inputs),
     )
-    workspace.runs.write_step(done)
-    return done
 
 
 def _replay_registrations(workspace: Workspace, step: Step, run: RunInfo, record: ReuseRecord) -> dict[str, str]:

@@ -13,12 +13,12 @@ from typing import Literal
 
 from airflow_mlpipe.content import DataRef
 from airflow_mlpipe.errors import DataError
-from airflow_mlpipe.execution.choice import Choice, choose, record_reuse
+from airflow_mlpipe.execution.choice import Choice, choose, reused_record
 from airflow_mlpipe.execution.inputs import NotYetKnownError
 from airflow_mlpipe.execution.resolve import SnapshotCache, resolve_step
 from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.spec.step import Step
-from airflow_mlpipe.tracking.base import RunRecord
+from airflow_mlpipe.tracking.base import RunRecord, StepRecord
 from airflow_mlpipe.workspace import Workspace
 
 
@@ -84,13 +84,18 @@ def _decide(
 
 
 def commit_plan(workspace: Workspace, run: RunInfo, plans: Sequence[StepPlan], epoch: int) -> list[str]:
+    """Write the run's record and those of its reused steps, and return the names of these; see :func:`record_plan`."""
+    return [record.step for record in record_plan(workspace, run, plans, epoch)]
+
+
+def record_plan(workspace: Workspace, run: RunInfo, plans: Sequence[StepPlan], epoch: int) -> list[StepRecord]:
     """Write the run's record and those of its reused steps.
 
     A person who clears the plan task together with steps that have ended wants these steps to run again, so a plan of a
     later epoch leaves every step alone that has a record in this run already.
 
     :param epoch: Airflow's ``ti.max_tries`` of the plan task.
-    :returns: the steps that are reused, to be skipped.
+    :returns: the records of the steps that are reused, to be skipped.
     """
     earlier = workspace.runs.read_run(run.pipeline, run.run_id)
     again = earlier is not None and earlier.plan_epoch != epoch
@@ -100,12 +105,12 @@ def commit_plan(workspace: Workspace, run: RunInfo, plans: Sequence[StepPlan], e
             pipeline=run.pipeline, run_id=run.run_id, parameters=dict(run.parameters), started=started, plan_epoch=epoch
         )
     )
-    reused: list[str] = []
+    reused: list[StepRecord] = []
     for item in plans:
         if item.decision != "reuse" or item.choice is None:
             continue
         if again and workspace.runs.read_step(run.pipeline, run.run_id, item.step.name) is not None:
             continue
-        record_reuse(workspace, item.step, run, item.choice, epoch=None)
-        reused.append(item.step.name)
+        reused.append(reused_record(workspace, item.step, run, item.choice, epoch=None))
+    workspace.runs.write_steps(reused)
     return reused

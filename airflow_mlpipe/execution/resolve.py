@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from airflow_mlpipe.environment import EnvironmentDefinition, installed_packages
 from airflow_mlpipe.execution.bindings import resolve_value
 from airflow_mlpipe.execution.inputs import InputResolver, OutputsOf, ResolvedInput
 from airflow_mlpipe.execution.run_info import RunInfo
-from airflow_mlpipe.fingerprint import SCHEMA_VERSION, Fingerprint
+from airflow_mlpipe.fingerprint import SCHEMA_VERSION, Fingerprint, SharedPart
 from airflow_mlpipe.snapshot import Snapshot, take_snapshot
 from airflow_mlpipe.spec.step import InputData, Scalar, Step
 from airflow_mlpipe.tracking.base import InputSource
@@ -148,4 +149,9 @@ def _environment_part(workspace: Workspace, step: Step, environment: Environment
     if environment is not None:
         return environment.identity()
     python = getattr(workspace.compute(step.compute), "python", None)
-    return dict(installed_packages(None if python is None else str(python)))
+    return _installed_part(None if python is None else str(python))
+
+
+@cache
+def _installed_part(python: str | None) -> SharedPart:
+    return SharedPart(installed_packages(python))

@@ -14,7 +14,7 @@ from airflow_mlpipe.compute.base import JobHandle
 from airflow_mlpipe.errors import MLPipeError
 from airflow_mlpipe.execution.finish import finish
 from airflow_mlpipe.execution.lifecycle import abandon, begin
-from airflow_mlpipe.execution.planner import commit_plan, plan
+from airflow_mlpipe.execution.planner import plan, record_plan
 from airflow_mlpipe.execution.run_info import RunInfo, Ticket
 from airflow_mlpipe.execution.turns import Turn, Waiting, await_turn
 from airflow_mlpipe.execution.watch import Polling, watch
@@ -93,11 +93,10 @@ class PipelineRun:
         """
         started = time.monotonic()
         plans = plan(self._workspace, list(self._steps.values()), self._run)
-        reused = set(commit_plan(self._workspace, self._run, plans, _EPOCH))
+        reused = {record.step: record for record in record_plan(self._workspace, self._run, plans, _EPOCH)}
         for item in plans:
             if item.step.name in reused:
-                record = self._workspace.runs.read_step(self._run.pipeline, self._run.run_id, item.step.name)
-                self._end(item.step.name, "reused", item.reason, record)
+                self._end(item.step.name, "reused", item.reason, reused[item.step.name])
             else:
                 self._emit(Event(item.step.name, "planned", item.reason))
         waiting = [name for name in self._steps if name not in reused]
@@ -179,10 +178,9 @@ class PipelineRun:
         for name, ticket in list(self._tickets.items()):
             abandon(self._workspace, self._steps[name], self._run, ticket)
 
-    def _end(self, name: str, state: State, text: str, record: StepRecord | None) -> None:
-        if record is not None:
-            with self._lock:
-                self.outcome.records[name] = record
+    def _end(self, name: str, state: State, text: str, record: StepRecord) -> None:
+        with self._lock:
+            self.outcome.records[name] = record
         self._emit(Event(name, state, text, record))
 
     def _emit(self, event: Event) -> None:

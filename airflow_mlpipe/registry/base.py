@@ -22,7 +22,7 @@ class AssetVersion(BaseModel):
     :param metrics: the latest value of every metric of the registering step.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     kind: AssetKind
     name: str

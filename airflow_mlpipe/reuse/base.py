@@ -25,7 +25,7 @@ class ReuseRecord(BaseModel):
     :param seconds: how long it took.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     schema_version: int = 1
     key: str

@@ -25,7 +25,7 @@ MARKED = frozenset({"etag", "version", "stat"})
 class StrictModel(BaseModel):
     """Frozen, and a key that it does not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, defer_build=True)
 
 
 class Partitions(StrictModel):

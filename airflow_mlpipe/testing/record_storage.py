@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from airflow_mlpipe.errors import StoreError
-from airflow_mlpipe.storage import RecordStorage
+from airflow_mlpipe.storage import RecordStorage, replace_all
 
 ODD_NAMES = (
     "a%2Fb",
@@ -137,6 +137,13 @@ class RecordStorageContract:
         storage.replace("k", b"2")
         assert storage.read("k") == b"2"
         assert list(storage.keys("")) == ["k"]
+
+    def test_many_are_stored_as_one_by_one(self, storage: RecordStorage) -> None:
+        storage.replace("b/1", b"old")
+        records = {"b/1": b"new", "b/2": b"", "b/c/3": b"three", "top": b"4"}
+        replace_all(storage, records)
+        replace_all(storage, {})
+        assert {key: storage.read(key) for key in storage.keys("")} == records
 
     def test_keys_are_sorted_and_within_the_folder(self, storage: RecordStorage) -> None:
         keys = ["a", "b/c", "b-d", "b/c-d/e", "b/a/z", "ba/x", "b/é", "b/Z"]

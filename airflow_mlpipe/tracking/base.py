@@ -15,7 +15,7 @@ Decision = Literal["reused", "ran", "failed"]
 class Record(BaseModel):
     """Frozen; keys of later versions are read over, so old code can read new records."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class RunRecord(Record):

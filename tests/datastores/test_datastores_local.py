@@ -367,3 +367,24 @@ def test_modes_are_those_of_the_umask(store: LocalDatastore, root: Path, tmp_pat
         os.umask(before)
     assert (root / "run.sh").stat().st_mode & 0o777 == 0o640
     assert (root / "record").stat().st_mode & 0o777 == 0o640
+
+
+def test_many_records_are_each_synced_before_they_appear_and_their_folder_after_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalDatastore("store", tmp_path / "root")
+    store.replace("runs/first", b"0")
+    events: list[str] = []
+    rename_for_real = os.rename
+
+    def fsync(opened: int) -> None:
+        events.append(f"sync {Path(f'/proc/self/fd/{opened}').readlink().suffix or 'folder'}")
+
+    def rename(old: str, new: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        events.append(f"put {new}")
+        rename_for_real(old, new, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "rename", rename)
+    store.replace_all({"runs/a": b"1", "runs/b": b"2"})
+    assert events == ["sync .record", "put a", "sync .record", "put b", "sync folder"]

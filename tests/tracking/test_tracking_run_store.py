@@ -89,6 +89,8 @@ def test_lists_are_in_order_of_time(store: RunStore) -> None:
     for name, minute in (("train", 2), ("prepare", 1), ("score", 3)):
         store.write_step(step(name, minute))
     assert [record.step for record in store.steps("p", RUN_ID)] == ["prepare", "train", "score"]
+    store.write_steps([step("train", 5), step("report", 4)])
+    assert [record.step for record in store.steps("p", RUN_ID)] == ["prepare", "score", "report", "train"]
     for ordinal in (10, 2, 0):
         store.write_job("p", RUN_ID, "train", job(ordinal))
     assert [record.ordinal for record in store.jobs("p", RUN_ID, "train")] == [0, 2, 10]
