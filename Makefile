@@ -4,6 +4,7 @@
 #   make demo-stop       end an Airflow that KEEP=1 left up
 #   make landing         the files that `mlpipe run example_dags/flight_delays/pipeline.yml` reads
 #   make test            all checks, then all tests
+#   make azurite         Azurite, the emulator of Azure Blob Storage, from npm; for tests and make demo STORE=azurite
 #   make check           ruff, mypy, import-linter
 #   make smoke           a short run on the oldest Airflow lines that are supported, 3.1 and 3.2
 #   make bench           the figures of docs/benchmarks, with the load of the machine
@@ -18,6 +19,7 @@ VENV ?= .venv
 KEEP ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+AZURITE := .azurite
 
 # Without compiled files every Airflow process compiles 1,500 modules anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -34,7 +36,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-stop landing test check smoke bench soak-gc build clean
+.PHONY: help venv demo demo-stop landing azurite test check smoke bench soak-gc build clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -74,7 +76,22 @@ demo-stop: $(READY)
 landing: $(READY)
 	@$(BIN)/python example_dags/flight_delays/landing.py
 
-test: check
+azurite: $(AZURITE)/.ready
+	@:
+
+# Without npm nothing is installed, and the tests that want Azurite say what is missing.
+$(AZURITE)/.ready: tests/azurite/package.json tests/azurite/package-lock.json
+	@if command -v npm >/dev/null 2>&1; then \
+	  echo "Installing Azurite"; \
+	  mkdir -p $(AZURITE); \
+	  cp tests/azurite/package.json tests/azurite/package-lock.json $(AZURITE)/; \
+	  npm ci --prefix $(AZURITE) --ignore-scripts --no-audit --no-fund --loglevel=error; \
+	  touch $@; \
+	else \
+	  echo "There is no npm, so Azurite is not installed (Debian, Ubuntu: apt install nodejs npm)." >&2; \
+	fi
+
+test: check $(AZURITE)/.ready
 	@$(BIN)/python -m pytest
 
 check: $(READY)

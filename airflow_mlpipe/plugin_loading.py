@@ -26,6 +26,7 @@ _BUILT_IN = {
     DATASTORES: {
         "local": "airflow_mlpipe.datastores.local:LocalDatastore",
         "memory": "airflow_mlpipe.datastores.memory:MemoryDatastore",
+        "azure_blob": "airflow_mlpipe.datastores.azure_blob.store:AzureBlobDatastore",
     },
 }
 

@@ -15,10 +15,14 @@ from typing import Any
 
 import pytest
 
+from airflow_mlpipe.testing.azurite import AzuriteServer
+
+ROOT = Path(__file__).resolve().parents[1]
 _HOME = tempfile.mkdtemp(prefix="mlpipe-tests-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ |= {
     "AIRFLOW_HOME": _HOME,
+    "XDG_CACHE_HOME": f"{_HOME}/cache",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME}/airflow.db",
 }
@@ -82,6 +86,13 @@ class AirflowProject:
         """Return the journal of the local target: one entry for each job that was started."""
         journal = self.folder / "jobs" / "submissions.jsonl"
         return [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzuriteServer]:
+    """A real Azurite for all tests that want one; each makes its own container."""
+    with AzuriteServer(tmp_path_factory.mktemp("azurite"), program=ROOT / ".azurite") as server:
+        yield server
 
 
 @pytest.fixture

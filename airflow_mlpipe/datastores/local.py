@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from airflow_mlpipe.datastores.base import Progress
 from airflow_mlpipe.datastores.local_records import STAGING, LocalRecords, make_durably, store_errors, sync_folder
 from airflow_mlpipe.datastores.paths import OWN_FOLDER, data_segments
 from airflow_mlpipe.datastores.settings import check_settings
+from airflow_mlpipe.datastores.staging import discarded, put_in_place, renamed, taken
 from airflow_mlpipe.datastores.transfer import copy_tree, discard
 from airflow_mlpipe.errors import ConfigError, DataError
 
@@ -102,11 +102,11 @@ class LocalDatastore(LocalRecords):
         if tree is None:
             raise DataError(f"There is nothing at {path!r} in datastore {self.name!r} (looked for {place}).")
         staged = to.parent / f".mlpipe-{secrets.token_hex(12)}.tmp"
-        with store_errors("written", to), _discarded(staged):
+        with store_errors("written", to), discarded(staged):
             to.parent.mkdir(parents=True, exist_ok=True)
             manifest = copy_tree(tree, staged, include, progress)
-            _put(staged, to)
-        return _renamed(manifest, to.name)
+            put_in_place(staged, to)
+        return renamed(manifest, to.name)
 
     def upload(self, source: Path, path: str, progress: Progress | None = None) -> Manifest:
         """Copy a local file or folder to a path that nobody else uses, durably, and return its manifest."""
@@ -118,13 +118,13 @@ class LocalDatastore(LocalRecords):
             return self._same(source, place)
         staging = self.root.joinpath(*STAGING)
         staged = staging / f"{secrets.token_hex(12)}.data"
-        with store_errors("written", place), _discarded(staged):
+        with store_errors("written", place), discarded(staged):
             make_durably(staging)
             self._sweep(staging)
             manifest = copy_tree(tree, staged, None, progress)
             make_durably(place.parent)
-            _put(staged, place)
-        return _renamed(manifest, place.name)
+            put_in_place(staged, place)
+        return renamed(manifest, place.name)
 
     def remove(self, path: str) -> bool:
         """Delete a file or folder with all that is in it; it vanishes at once, its space is freed after that."""
@@ -147,7 +147,7 @@ class LocalDatastore(LocalRecords):
         """Return what is there already if it is what was to be written."""
         there, here = self._digests().manifest(place), scan(source)
         if there is None or here is None or there.summary != here.summary:
-            raise _taken(place)
+            raise taken(place)
         return there
 
     def _place(self, path: str) -> Path:
@@ -220,38 +220,3 @@ class LocalDatastore(LocalRecords):
             with suppress(OSError):
                 if time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE:
                     discard(Path(entry.path))
-
-
-@contextmanager
-def _discarded(staged: Path) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        discard(staged)
-
-
-def _put(staged: Path, place: Path) -> None:
-    """Give a finished copy its name, unless that is taken, and make the name durable."""
-    try:
-        if staged.is_dir():
-            staged.rename(place)
-        else:
-            os.link(staged, place)
-    except OSError as error:
-        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR) and os.path.lexists(place):
-            raise _taken(place) from error
-        raise
-    sync_folder(place.parent)
-
-
-def _taken(place: Path) -> DataError:
-    return DataError(
-        f"{place} exists already, it is not overwritten. Remove it first, or name a path that nobody uses."
-    )
-
-
-def _renamed(manifest: Manifest, name: str) -> Manifest:
-    """A single file's entry has the name that it has at its new place."""
-    if manifest.kind == "folder":
-        return manifest
-    return Manifest.of([FileEntry(name, entry.size, entry.digest) for entry in manifest.entries], kind="file")

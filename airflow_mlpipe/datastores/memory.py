@@ -15,7 +15,7 @@ from airflow_mlpipe.content.markers import marker_of
 from airflow_mlpipe.content.walk import Tree, walk
 from airflow_mlpipe.datastores.base import Progress
 from airflow_mlpipe.datastores.local_records import store_errors
-from airflow_mlpipe.datastores.paths import data_segments, folder_prefix, record_segments
+from airflow_mlpipe.datastores.paths import check_include, data_segments, folder_prefix, record_segments
 from airflow_mlpipe.datastores.settings import check_settings
 from airflow_mlpipe.datastores.transfer import discard
 from airflow_mlpipe.errors import DataError, StoreError
@@ -178,7 +178,7 @@ class MemoryDatastore:
         segments = data_segments(path)
         whole = "/".join(segments)
         wanted = None if include is None else set(include)
-        _check_include(wanted or ())
+        check_include(wanted or ())
         with self._lock:
             if whole in self._files:
                 if wanted is not None and segments[-1] not in wanted:
@@ -212,12 +212,6 @@ class MemoryDatastore:
 
 def _within(whole: str, path: str) -> bool:
     return not whole or path == whole or path.startswith(whole + "/")
-
-
-def _check_include(wanted: set[str] | tuple[str, ...]) -> None:
-    for path in wanted:
-        if not path or path.startswith("/") or not {"", ".", ".."}.isdisjoint(path.split("/")):
-            raise DataError(f"{path!r} is not a plain relative path, it cannot name a file inside a folder.")
 
 
 def _manifest(files: Mapping[str, bytes], empty: Sequence[str], single: bool) -> Manifest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from airflow_mlpipe.errors import DataError, MLPipeError, StoreError
 
@@ -29,6 +30,16 @@ def data_segments(path: str) -> tuple[str, ...]:
     if not path:
         return ()
     return _segments(path.removesuffix("/"), "data path", DataError)
+
+
+def check_include(paths: Iterable[str]) -> None:
+    """Refuse what cannot name a file inside a folder.
+
+    :raises DataError: naming the first such path.
+    """
+    for path in paths:
+        if not path or path.startswith("/") or not {"", ".", ".."}.isdisjoint(path.split("/")):
+            raise DataError(f"{path!r} is not a plain relative path, it cannot name a file inside a folder.")
 
 
 def folder_prefix(prefix: str) -> tuple[str, ...]:

@@ -48,8 +48,8 @@ def copy_tree(
             (to / folder).mkdir(parents=True, exist_ok=True)
     written = [to / file.path if source.kind == "folder" else to for file in source.files]
     digests = [_copy_file(source, file, place, progress) for file, place in zip(source.files, written, strict=True)]
-    _sync(written)
-    _sync({to, *(to / name for name in _folders(source))} if source.kind == "folder" else ())
+    sync_all(written)
+    sync_all({to, *(to / name for name in _folders(source))} if source.kind == "folder" else ())
     again = walk(source.root, include)
     if again is None or (again.files, again.empty_folders, again.kind) != (
         source.files,
@@ -141,7 +141,7 @@ def _write_all(writer: int, data: bytes) -> None:
         view = view[os.write(writer, view) :]
 
 
-def _sync(files: Iterable[Path]) -> None:
+def sync_all(files: Iterable[Path]) -> None:
     """Sync files, several at once: the disk then commits them together (a third of the time)."""
     with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
         for _ in pool.map(_sync_one, files):

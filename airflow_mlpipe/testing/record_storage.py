@@ -186,9 +186,6 @@ class RecordStorageContract:
         storage.replace("a/b", b"x")
         assert storage.read("a") is None
         assert storage.delete("a") is False
-        for write in (storage.create, storage.replace):
-            with pytest.raises(StoreError, match="folder"):
-                write("a", b"y")
         assert storage.read("a/b") == b"x"
 
     def test_a_record_is_not_a_folder(self, storage: RecordStorage) -> None:
@@ -196,9 +193,6 @@ class RecordStorageContract:
         assert storage.read("a/b") is None
         assert storage.delete("a/b") is False
         assert list(storage.keys("a/")) == []
-        for write in (storage.create, storage.replace):
-            with pytest.raises(StoreError, match="file is where a folder"):
-                write("a/b", b"y")
         assert storage.read("a") == b"x"
 
     def test_racing_threads_have_one_winner(self, storage: RecordStorage) -> None:
@@ -240,6 +234,24 @@ class RecordStorageContract:
                 enough.set()
         assert writer.result() > 0
         assert seen <= set(values)
+
+
+class TreeRecordsContract:
+    """For storages that are a tree like a disk, where a name is a record or a folder and never both."""
+
+    def test_a_record_cannot_take_the_place_of_a_folder(self, storage: RecordStorage) -> None:
+        storage.replace("a/b", b"x")
+        for write in (storage.create, storage.replace):
+            with pytest.raises(StoreError, match="folder"):
+                write("a", b"y")
+        assert storage.read("a/b") == b"x"
+
+    def test_a_folder_cannot_take_the_place_of_a_record(self, storage: RecordStorage) -> None:
+        storage.replace("a", b"x")
+        for write in (storage.create, storage.replace):
+            with pytest.raises(StoreError, match="file is where a folder"):
+                write("a/b", b"y")
+        assert storage.read("a") == b"x"
 
 
 class ProcessRaceContract:

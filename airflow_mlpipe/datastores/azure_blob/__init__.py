@@ -1,0 +1,1 @@
+"""Azure Blob Storage as a datastore. Nothing of Azure is imported before the first request."""
