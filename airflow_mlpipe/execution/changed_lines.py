@@ -26,7 +26,7 @@ def changed_lines(old: str, new: str) -> str:
 def _block(before: list[str], after: list[str], place: tuple[int, int, int, int]) -> str:
     a0, a1, b0, b1 = place
     if a1 - a0 == 1 and b1 - b0 == 1:
-        old, new = _narrowed(before[a0], after[b0])
+        old, new = narrowed(before[a0], after[b0])
         return f"line {b0 + 1}: {shorten(old)} -> {shorten(new)}"
     if a0 == a1:
         return f"line {b0 + 1}: added {shorten(after[b0])}"
@@ -35,8 +35,8 @@ def _block(before: list[str], after: list[str], place: tuple[int, int, int, int]
     return f"lines {b0 + 1}-{b1}"
 
 
-def _narrowed(old: str, new: str) -> tuple[str, str]:
-    """Drop the words that two long lines begin with alike, so that what differs is seen."""
+def narrowed(old: str, new: str) -> tuple[str, str]:
+    """Return two lines without the words that both begin with, if they are long, so that what differs is seen."""
     if max(len(old.strip()), len(new.strip())) <= _MAX_LINE:
         return old, new
     before, after = old.split(), new.split()

@@ -191,7 +191,7 @@ def test_a_changed_input_is_named_by_its_files(workspace: Workspace, new_run: Ne
     (tmp_path / "landing" / "9.csv").write_text("3")
     (tmp_path / "landing" / "0.csv").unlink()
     [item] = plan(workspace, [step], new_run("r2"))
-    assert item.reason == "input raw: 1 changed, 1 new, 1 gone of 5 files (3.csv, 9.csv, 0.csv)"
+    assert item.reason == "input raw: 1 of 5 files changed, 1 new, 1 gone: 3.csv, 9.csv, 0.csv"
 
 
 def test_a_touched_file_is_reused_and_a_flipped_byte_is_not(
