@@ -1,13 +1,15 @@
-"""The contract of the registry over both datastores that we ship."""
+"""The contract of the registry over the datastores that we ship."""
 
 from pathlib import Path
 
 import pytest
 
+from airflow_mlpipe.datastores.azure_blob.store import AzureBlobDatastore
 from airflow_mlpipe.datastores.local import LocalDatastore
 from airflow_mlpipe.datastores.memory import MemoryDatastore
 from airflow_mlpipe.errors import StoreError
 from airflow_mlpipe.registry.store import Registry
+from airflow_mlpipe.testing.azurite import AzuriteServer
 from airflow_mlpipe.testing.registry import RegistryContract, some_data
 
 
@@ -19,6 +21,15 @@ class TestRegistryOnLocalDisk(RegistryContract):
 class TestRegistryInMemory(RegistryContract):
     def make(self, tmp_path: Path) -> MemoryDatastore:
         return MemoryDatastore("store")
+
+
+class TestRegistryOnAzureBlob(RegistryContract):
+    @pytest.fixture(autouse=True)
+    def server(self, azurite: AzuriteServer) -> None:
+        self.azurite = azurite
+
+    def make(self, tmp_path: Path) -> AzureBlobDatastore:
+        return self.azurite.datastore("store", memo=tmp_path / "memo.sqlite")
 
 
 def test_what_json_cannot_hold_is_refused() -> None:

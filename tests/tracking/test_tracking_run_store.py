@@ -1,4 +1,4 @@
-"""Records of runs, steps and jobs over both datastores that we ship."""
+"""Records of runs, steps and jobs over the datastores that we ship."""
 
 import json
 import logging
@@ -17,6 +17,7 @@ from airflow_mlpipe.datastores.local import LocalDatastore
 from airflow_mlpipe.datastores.memory import MemoryDatastore
 from airflow_mlpipe.errors import StoreError
 from airflow_mlpipe.storage import seal, unseal
+from airflow_mlpipe.testing.azurite import AzuriteServer
 from airflow_mlpipe.tracking.base import JobRecord, RunRecord, StepRecord
 from airflow_mlpipe.tracking.run_store import RunStore
 
@@ -25,8 +26,11 @@ RUN_ID = "scheduled__2013-03-01T00:00:00+00:00"
 ODD_IDS = ["..", "a/b", "a b", "naïve", "a.b", "a%2Fb", "{{ ds }}", "~", "line\nbreak", "7", "runs"]
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "azurite"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Datastore:
+    if request.param == "azurite":
+        server: AzuriteServer = request.getfixturevalue("azurite")
+        return server.datastore("store", memo=tmp_path / "memo.sqlite")
     return LocalDatastore("store", tmp_path / "root") if request.param == "local" else MemoryDatastore("store")
 
 
