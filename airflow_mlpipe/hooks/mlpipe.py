@@ -6,7 +6,7 @@ import asyncio
 import difflib
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from airflow_mlpipe.errors import ConfigError, MLPipeError, StoreError
 from airflow_mlpipe.execution.lifecycle import begin
 from airflow_mlpipe.execution.planner import plan
 from airflow_mlpipe.execution.turns import Waiting
+from airflow_mlpipe.hooks.connections import wanted_connections, with_connections
 from airflow_mlpipe.hooks.edge import DEFAULT_CONN_ID
 from airflow_mlpipe.workspace import Workspace, find_workspace, load_workspace, workspace_from_mapping
 
@@ -67,8 +68,8 @@ class MLPipeHook(BaseHook):
         try:
             connection = self.get_connection(self.mlpipe_conn_id)
         except AirflowNotFoundException:
-            return self._without_connection()
-        return _from_connection(connection, self.mlpipe_conn_id)
+            return self._connected(self._without_connection())
+        return self._connected(_from_connection(connection, self.mlpipe_conn_id))
 
     async def aget_workspace(self) -> Workspace:
         """Return the workspace, for triggers: the event loop is not blocked.
@@ -78,8 +79,24 @@ class MLPipeHook(BaseHook):
         try:
             connection = await self.aget_connection(self.mlpipe_conn_id)
         except AirflowNotFoundException:
-            return await asyncio.to_thread(self._without_connection)
-        return await asyncio.to_thread(_from_connection, connection, self.mlpipe_conn_id)
+            workspace = await asyncio.to_thread(self._without_connection)
+        else:
+            workspace = await asyncio.to_thread(_from_connection, connection, self.mlpipe_conn_id)
+        wanted = wanted_connections(workspace)
+        try:
+            found = {conn_id: await self.aget_connection(conn_id) for conn_id in wanted}
+        except AirflowNotFoundException as error:
+            raise _no_connection(wanted, error) from None
+        return with_connections(workspace, found)
+
+    def _connected(self, workspace: Workspace) -> Workspace:
+        """Return the workspace with the connections that its datastores name."""
+        wanted = wanted_connections(workspace)
+        try:
+            found = {conn_id: self.get_connection(conn_id) for conn_id in wanted}
+        except AirflowNotFoundException as error:
+            raise _no_connection(wanted, error) from None
+        return with_connections(workspace, found)
 
     def _without_connection(self) -> Workspace:
         if self.mlpipe_conn_id == DEFAULT_CONN_ID:
@@ -96,7 +113,8 @@ class MLPipeHook(BaseHook):
         :returns: whether it worked, and a sentence for the user.
         """
         try:
-            workspace = _from_connection(self.get_connection(self.mlpipe_conn_id), self.mlpipe_conn_id)
+            named = self.get_connection(self.mlpipe_conn_id)
+            workspace = self._connected(_from_connection(named, self.mlpipe_conn_id))
             _probe(workspace)
             targets = ", ".join(sorted(workspace.config.compute))
         except (MLPipeError, AirflowNotFoundException, OSError) as error:
@@ -125,6 +143,13 @@ class MLPipeHook(BaseHook):
     def find_reusable(self, step: Step, run: RunInfo) -> StepPlan:
         """Return whether a step would be reused, and why; nothing is changed."""
         return plan(self.get_workspace(), [step], run)[0]
+
+
+def _no_connection(wanted: Sequence[str], error: AirflowNotFoundException) -> ConfigError:
+    return ConfigError(
+        f"The datastores of the workspace name the Airflow connections {', '.join(wanted)}, and not all of them exist "
+        f"({error}). Create them (type 'Azure Blob Storage'), or write 'credential' instead of 'conn_id'."
+    )
 
 
 def _from_connection(connection: Connection, conn_id: str) -> Workspace:
