@@ -22,7 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from airflow_mlpipe.content import DataRef
-from airflow_mlpipe.execution import Polling, RunInfo, Turn, Waiting, await_turn, begin, finish, watch
+from airflow_mlpipe.execution.finish import finish
+from airflow_mlpipe.execution.lifecycle import begin
+from airflow_mlpipe.execution.run_info import RunInfo
+from airflow_mlpipe.execution.turns import Turn, Waiting, await_turn
+from airflow_mlpipe.execution.watch import Polling, watch
 from airflow_mlpipe.reuse.base import ReuseRecord
 from airflow_mlpipe.reuse.store import ReuseStore
 from airflow_mlpipe.spec.step import Step

@@ -10,7 +10,7 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 from rich.table import Table
 from rich.text import Text
 
-from airflow_mlpipe.execution.run_pipeline import Event
+from airflow_mlpipe.execution.events import Event
 
 _COLOURS = {"reused": "green", "reuse": "green", "ran": "cyan", "run": "cyan", "failed": "red", "not run": "yellow"}
 _PLAIN_WIDTH = 160

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from airflow_mlpipe.execution.run_pipeline import Event
+from airflow_mlpipe.execution.events import Event
 from airflow_mlpipe.tracking.base import StepRecord
 
 

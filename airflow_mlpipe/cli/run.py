@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from airflow_mlpipe.cli.event_lines import EventLines, metrics_text
 from airflow_mlpipe.cli.run_options import add_run_options, open_run
+from airflow_mlpipe.execution.events import Event, Outcome
 from airflow_mlpipe.execution.run_info import RunInfo
-from airflow_mlpipe.execution.run_pipeline import Event, Outcome, run_pipeline
+from airflow_mlpipe.execution.run_pipeline import run_pipeline
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.tracking.base import StepRecord
 from airflow_mlpipe.workspace import Workspace

@@ -2,190 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Sequence
 
-from airflow_mlpipe.compute import loop
-from airflow_mlpipe.compute.base import JobHandle
-from airflow_mlpipe.errors import MLPipeError
-from airflow_mlpipe.execution.finish import finish
-from airflow_mlpipe.execution.lifecycle import abandon, begin
+from airflow_mlpipe.execution.events import EPOCH, Event, OnEvent, Outcome
 from airflow_mlpipe.execution.planner import plan, record_plan
-from airflow_mlpipe.execution.run_info import RunInfo, Ticket
-from airflow_mlpipe.execution.turns import Turn, Waiting, await_turn
-from airflow_mlpipe.execution.watch import Polling, watch
+from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.spec.step import Step
-from airflow_mlpipe.tracking.base import StepRecord
 from airflow_mlpipe.workspace import Workspace
-
-_EPOCH = 0
-_POLL = 0.5
-
-State = Literal["planned", "started", "log", "reused", "ran", "failed", "upstream_failed"]
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened to a step, for a progress display.
-
-    :param text: the reason, a log line or an error message.
-    :param record: the step's final record, once it has ended well.
-    """
-
-    step: str
-    state: State
-    text: str = ""
-    record: StepRecord | None = None
-
-
-OnEvent = Callable[[Event], None]
-
-
-@dataclass
-class Outcome:
-    """How a run ended.
-
-    :param records: final records of the steps that ended well.
-    :param errors: step to error message.
-    :param seconds: wall time of the run.
-    """
-
-    records: dict[str, StepRecord] = field(default_factory=dict)
-    errors: dict[str, str] = field(default_factory=dict)
-    blocked: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether every step ended well."""
-        return not self.errors and not self.blocked
-
-
-class PipelineRun:
-    """One run of all steps of a pipeline; steps that do not depend on each other run side by side.
-
-    :param steps: each after those that it depends on.
-    :param on_event: called from several threads, one call at a time.
-    :param parallel: steps that run at the same time.
-    """
-
-    def __init__(
-        self, workspace: Workspace, steps: Sequence[Step], run: RunInfo, on_event: OnEvent, parallel: int = 4
-    ) -> None:
-        self._workspace = workspace
-        self._steps = {step.name: step for step in steps}
-        self._run = run
-        self._on_event = on_event
-        self._parallel = parallel
-        self._lock = threading.Lock()
-        self._tickets: dict[str, Ticket] = {}
-        self._stopping = threading.Event()
-        self.outcome = Outcome()
-
-    def execute(self) -> Outcome:
-        """Run to the end; an interrupt ends the jobs of this run before it is passed on.
-
-        :raises MLPipeError: if the run cannot begin: a parameter, datastore or environment is missing.
-        """
-        started = time.monotonic()
-        plans = plan(self._workspace, list(self._steps.values()), self._run)
-        reused = {record.step: record for record in record_plan(self._workspace, self._run, plans, _EPOCH)}
-        for item in plans:
-            if item.step.name in reused:
-                self._end(item.step.name, "reused", item.reason, reused[item.step.name])
-            else:
-                self._emit(Event(item.step.name, "planned", item.reason))
-        waiting = [name for name in self._steps if name not in reused]
-        if waiting:
-            self._run_rest(waiting)
-        self.outcome.seconds = time.monotonic() - started
-        return self.outcome
-
-    def _run_rest(self, waiting: list[str]) -> None:
-        running: dict[Future[None], str] = {}
-        with ThreadPoolExecutor(self._parallel) as pool:
-            try:
-                while waiting or running:
-                    for name in self._ready(waiting):
-                        waiting.remove(name)
-                        running[pool.submit(self._one, self._steps[name])] = name
-                    if not running:
-                        return
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        running.pop(future)
-                        future.result()
-            except BaseException:
-                self._stopping.set()
-                self._abandon_all()
-                raise
-
-    def _ready(self, waiting: list[str]) -> list[str]:
-        ready = []
-        for name in list(waiting):
-            upstream = self._steps[name].upstream
-            if any(before in self.outcome.errors or before in self.outcome.blocked for before in upstream):
-                waiting.remove(name)
-                self.outcome.blocked.append(name)
-                self._emit(Event(name, "upstream_failed", "a step before it failed"))
-            elif all(before in self.outcome.records for before in upstream):
-                ready.append(name)
-        return ready
-
-    def _one(self, step: Step) -> None:
-        self._emit(Event(step.name, "started"))
-
-        def say(text: str) -> None:
-            self._emit(Event(step.name, "log", text))
-
-        try:
-            begun = self._begin(step, say)
-            record = begun if isinstance(begun, StepRecord) else self._follow(step, begun, say)
-        except MLPipeError as error:
-            with self._lock:
-                self.outcome.errors[step.name] = str(error)
-            self._emit(Event(step.name, "failed", str(error)))
-            return
-        self._end(step.name, "reused" if record.decision == "reused" else "ran", record.reason, record)
-
-    def _begin(self, step: Step, say: Callable[[str], None]) -> StepRecord | Ticket:
-        """Begin a step, as often as another run that computes the same one must be waited for."""
-        turn: Turn | None = None
-        while isinstance(begun := begin(self._workspace, step, self._run, _EPOCH, say, turn), Waiting):
-            turn = loop.run(await_turn(self._workspace, begun, _POLL, self._stopping.is_set))
-            if turn is None:
-                raise MLPipeError("The wait for another run was given up.")
-            if turn.why:
-                say(f"no longer waiting: {turn.why}")
-        return begun
-
-    def _follow(self, step: Step, ticket: Ticket, say: Callable[[str], None]) -> StepRecord:
-        self._tickets[step.name] = ticket
-        handle: JobHandle = ticket.handle
-        target = self._workspace.compute(handle.target)
-        polling = Polling(_POLL, ticket.deadline)
-        status, _ = loop.run(watch(target, handle, polling, lambda line: say(f"| {line}")))
-        del self._tickets[step.name]
-        if status is None:
-            raise MLPipeError(f"The job {handle.key} was given up.")
-        return finish(self._workspace, step, self._run, ticket, status, say)
-
-    def _abandon_all(self) -> None:
-        for name, ticket in list(self._tickets.items()):
-            abandon(self._workspace, self._steps[name], self._run, ticket)
-
-    def _end(self, name: str, state: State, text: str, record: StepRecord) -> None:
-        with self._lock:
-            self.outcome.records[name] = record
-        self._emit(Event(name, state, text, record))
-
-    def _emit(self, event: Event) -> None:
-        with self._lock:
-            self._on_event(event)
 
 
 def run_pipeline(
@@ -194,8 +18,25 @@ def run_pipeline(
     """Run all steps of a pipeline without Airflow.
 
     :param steps: each after those that it depends on.
-    :param on_event: told of everything that happens, for a progress display.
+    :param on_event: told of everything that happens, for a progress display; called from several threads, one call at
+        a time.
     :param parallel: steps that run at the same time.
-    :raises MLPipeError: if the run cannot begin.
+    :raises MLPipeError: if the run cannot begin: a parameter, datastore or environment is missing.
     """
-    return PipelineRun(workspace, steps, run, on_event, parallel).execute()
+    started = time.monotonic()
+    outcome = Outcome()
+    plans = plan(workspace, steps, run)
+    reused = {record.step: record for record in record_plan(workspace, run, plans, EPOCH)}
+    for item in plans:
+        name = item.step.name
+        if name in reused:
+            outcome.records[name] = reused[name]
+            on_event(Event(name, "reused", item.reason, reused[name]))
+        else:
+            on_event(Event(name, "planned", item.reason))
+    if len(reused) < len(steps):
+        from airflow_mlpipe.execution.side_by_side import SideBySide  # noqa: PLC0415 - slow to import
+
+        SideBySide(workspace, steps, run, on_event, outcome, parallel).execute()
+    outcome.seconds = time.monotonic() - started
+    return outcome

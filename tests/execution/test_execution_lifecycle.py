@@ -10,7 +10,10 @@ import pytest
 
 from airflow_mlpipe.compute.base import JobState
 from airflow_mlpipe.errors import DataError, OutputMissingError, ParameterError, StepFailedError
-from airflow_mlpipe.execution import Polling, RunInfo, Ticket, abandon, begin, finish, watch
+from airflow_mlpipe.execution.finish import finish
+from airflow_mlpipe.execution.lifecycle import abandon, begin
+from airflow_mlpipe.execution.run_info import RunInfo, Ticket
+from airflow_mlpipe.execution.watch import Polling, watch
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.tracking.base import StepRecord
 from airflow_mlpipe.workspace import Workspace

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from airflow_mlpipe.errors import ParameterError
-from airflow_mlpipe.execution import RunInfo, commit_plan, plan
-from airflow_mlpipe.execution.run_pipeline import Event, run_pipeline
+from airflow_mlpipe.execution.events import Event
+from airflow_mlpipe.execution.planner import commit_plan, plan
+from airflow_mlpipe.execution.run_info import RunInfo
+from airflow_mlpipe.execution.run_pipeline import run_pipeline
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.workspace import Workspace
 from tests.execution.conftest import command_step, make_workspace

@@ -17,19 +17,13 @@ from typing import Any
 import pytest
 
 from airflow_mlpipe.errors import StepFailedError
-from airflow_mlpipe.execution import (
-    Polling,
-    RunInfo,
-    Ticket,
-    Turn,
-    Waiting,
-    abandon,
-    await_turn,
-    begin,
-    finish,
-    watch,
-)
-from airflow_mlpipe.execution.run_pipeline import Event, run_pipeline
+from airflow_mlpipe.execution.events import Event
+from airflow_mlpipe.execution.finish import finish
+from airflow_mlpipe.execution.lifecycle import abandon, begin
+from airflow_mlpipe.execution.run_info import RunInfo, Ticket
+from airflow_mlpipe.execution.run_pipeline import run_pipeline
+from airflow_mlpipe.execution.turns import Turn, Waiting, await_turn
+from airflow_mlpipe.execution.watch import Polling, watch
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.tracking.base import StepRecord
 from airflow_mlpipe.workspace import Workspace, workspace_from_mapping
