@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from airflow_mlpipe.execution import RunInfo
 from airflow_mlpipe.execution.explain import explain_miss, input_manifest_port
 from airflow_mlpipe.execution.resolve import ResolvedStep, resolve_step
+from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.reuse.base import ReuseRecord
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.workspace import Workspace

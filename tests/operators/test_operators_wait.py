@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_mlpipe.execution import Turn
+from airflow_mlpipe.execution.turns import Turn
 from airflow_mlpipe.hooks.mlpipe import MLPipeHook
 from airflow_mlpipe.operators import CommandOperator
 from airflow_mlpipe.operators.attempt import Attempt

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from airflow_mlpipe.errors import MLPipeError
-from airflow_mlpipe.execution import RunInfo, Ticket, Turn, Waiting, abandon
+from airflow_mlpipe.execution.lifecycle import abandon
+from airflow_mlpipe.execution.run_info import RunInfo, Ticket
+from airflow_mlpipe.execution.turns import Turn, Waiting
 from airflow_mlpipe.hooks.mlpipe import MLPipeHook
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.triggers.turn import TurnTrigger, turn_from_event
