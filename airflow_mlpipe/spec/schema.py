@@ -110,6 +110,7 @@ _SHAPES: dict[type[Raw], dict[str, Schema]] = {
         "partitions": _entries(_ref(documents.PartitionKeys)),
         "retry_delay": _DURATION,
         "execution_timeout": _DURATION,
+        "ttl": _DURATION | {"exclusiveMinimum": 0},
     },
     schedules.PatternKeys: {
         "hours": _one_or_more({"type": "integer", "minimum": 0, "maximum": 23}),

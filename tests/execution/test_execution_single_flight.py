@@ -82,7 +82,7 @@ elif what == "running":
     begin(workspace, step, run, 0)
 elif what == "paused":
     def pause(text):
-        if text.startswith("copied"):
+        if text.startswith("run:"):
             print("held", flush=True)
             os.kill(os.getpid(), signal.SIGSTOP)
     print(begin(workspace, Step.model_validate(json.loads(sys.argv[3])), run, 0, pause).decision, flush=True)
