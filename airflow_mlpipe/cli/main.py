@@ -7,9 +7,7 @@ Ctrl-C.
 from __future__ import annotations
 
 import argparse
-import atexit
 import difflib
-import gc
 import os
 import sys
 import traceback
@@ -18,6 +16,7 @@ from importlib import import_module
 from typing import Any
 
 from airflow_mlpipe import __version__
+from airflow_mlpipe.cli.short_life import ShortLife
 from airflow_mlpipe.errors import ConfigError, MLPipeError, ParameterError, SpecError
 
 COMMANDS = {
@@ -51,11 +50,16 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    :param argv: the words after ``mlpipe``; ``None`` for those of this process.
+    :param argv: the words after ``mlpipe``; ``None`` for those of this process, which then ends with this exit code.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
-    if argv is None:
-        _expect_a_short_life(words)
+    if argv is not None:
+        return _run(argv)
+    life = ShortLife(sys.argv[1:])
+    life.code = _run(sys.argv[1:])
+    return life.code
+
+
+def _run(words: Sequence[str]) -> int:
     debug = "--debug" in words or os.environ.get("MLPIPE_DEBUG") == "1"
     _show_any_text()
     try:
@@ -73,19 +77,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report(error, debug)
     except Exception as error:  # noqa: BLE001 - the last stop before the user
         return _report_bug(error, debug)
-
-
-def _expect_a_short_life(words: Sequence[str]) -> None:
-    """Leave out what only a long process gains by: garbage collection, and pydantic's search for its plug-ins.
-
-    Python collects after 700 new objects, which is too often for a start that makes a hundred thousand; the end of the
-    process frees them. Pydantic's search reads the metadata of every installed package. The variable that stops it
-    does not reach jobs, which get a few named variables only; ``generate`` does without it, because it starts Airflow.
-    """
-    gc.set_threshold(200_000, 50, 50)
-    atexit.register(gc.freeze)
-    if "generate" not in words:
-        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

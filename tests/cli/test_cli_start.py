@@ -59,3 +59,26 @@ def test_lines_without_a_terminal_say_all_of_a_reused_step(folder: Path) -> None
     assert line.endswith("; registered said:1")
     assert second[-1].startswith("0 ran, 1 reused")
     assert len(second) == 4
+
+
+ENDING = """
+import atexit, sys
+from airflow_mlpipe.cli import main
+code = main.main()
+atexit.register(print, "exit handler")
+sys.stdout.write("no line end")
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [(["validate", "pipeline.yml"], 0), (["validate", "none.yml"], 2), (["x"], 2)]
+)
+def test_the_process_ends_with_the_code_of_the_command_after_its_exit_handlers(
+    folder: Path, words: list[str], code: int
+) -> None:
+    command = [sys.executable, "-c", ENDING, *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert done.stdout.endswith("no line endexit handler\n") or words == ["x"]
+    assert "Traceback" not in done.stderr
