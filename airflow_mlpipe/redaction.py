@@ -18,7 +18,12 @@ _PATTERNS = (
     (re.compile(r"(https?://[^\s?'\"<>]*)\?[^\s'\"<>]*", re.IGNORECASE), rf"\1?{HIDDEN}"),
     (re.compile(r"(https?://)[^\s/@'\"<>]+@", re.IGNORECASE), rf"\1{HIDDEN}@"),
     (re.compile(r"\b(Bearer|SharedKey(?:Lite)?)\s+[A-Za-z0-9._~+/=:-]+", re.IGNORECASE), rf"\1 {HIDDEN}"),
-    (re.compile(r"\b(AccountKey|SharedAccessSignature|sig|sv)(=|%3D)[^\s;&'\"<>]+", re.IGNORECASE), rf"\1\2{HIDDEN}"),
+    (
+        re.compile(
+            r"(?:\b|(?<=%3F)|(?<=%26))(AccountKey|SharedAccessSignature|sig|sv)(=|%3D)[^\s;&'\"<>]+", re.IGNORECASE
+        ),
+        rf"\1\2{HIDDEN}",
+    ),
     (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"), HIDDEN),
 )
 _SPEAKERS = ("urllib3.connectionpool", "azure.core.pipeline.policies.http_logging_policy")

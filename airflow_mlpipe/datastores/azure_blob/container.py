@@ -28,8 +28,8 @@ _REFUSALS = {
     "expired. Check the credential, and this machine's clock",
     "InvalidAuthenticationInfo": "Azure does not accept the credential. Check it, and which tenant it belongs to",
     "NoAuthenticationInformation": "Azure wants a credential. Check 'credential'",
-    "AuthorizationFailure": "Azure refuses this machine or credential. Check the account's network rules and the SAS "
-    "token",
+    "AuthorizationFailure": "Azure refuses the credential or this machine: the key is wrong, the SAS token has expired "
+    "or allows too little, or the account's network rules keep this machine out",
     "AuthorizationPermissionMismatch": f"the credential may not do this. {_ROLES}, or use a SAS token that may read, "
     "add, create, write, delete and list",
     "InsufficientAccountPermissions": f"the credential may not do this. {_ROLES}",
