@@ -15,6 +15,7 @@ from airflow_mlpipe.content import DataRef, Manifest
 from airflow_mlpipe.content.markers import is_marker
 from airflow_mlpipe.errors import OutputMissingError, StepFailedError
 from airflow_mlpipe.execution.choice import asset_kind, describe, is_expired, latest_metrics
+from airflow_mlpipe.execution.determinism import other_bytes
 from airflow_mlpipe.execution.failure import failure_message, log_tail
 from airflow_mlpipe.execution.flight import alive, end_job, flight_of
 from airflow_mlpipe.execution.inputs import content_now
@@ -176,7 +177,11 @@ class Ending:
                 **gained,
             }
         )
-        refresh = mode == "force" or self.job.cleared or is_expired(self.workspace.reuse.stored(record.key), self.step)
+        earlier = self.workspace.reuse.stored(record.key)
+        warning = other_bytes(earlier, record)
+        if warning:
+            self.say(warning)
+        refresh = mode == "force" or self.job.cleared or is_expired(earlier, self.step)
         self.workspace.reuse.publish(record, replace=refresh)
         self.workspace.reuse.remember(self.run.pipeline, self.step.name, record.key)
 
