@@ -10,14 +10,19 @@ import pytest
 
 from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.spec.step import Step
+from airflow_mlpipe.testing.azurite import AzuriteServer
 from airflow_mlpipe.workspace import Workspace, workspace_from_mapping
 
 DATES = {"data_interval_start": "2013-02-01T00:00:00+00:00", "ds": "2013-02-01", "run_id": "r1"}
 
 
-def make_workspace(folder: Path, store: str = "local", target: str = "inline") -> Workspace:
+def make_workspace(
+    folder: Path, store: str = "local", target: str = "inline", azurite: AzuriteServer | None = None
+) -> Workspace:
     """Return a workspace of the given kinds under a folder."""
-    stores = {"local": {"type": "local", "path": "store"}, "memory": {"type": "memory"}}
+    stores: dict[str, Any] = {"local": {"type": "local", "path": "store"}, "memory": {"type": "memory"}}
+    if azurite:
+        stores["azurite"] = azurite.settings(azurite.make_container(), azurite.credential)
     targets = {"inline": {"type": "inline"}, "local": {"type": "local", "workdir": "jobs"}}
     settings = {
         "datastores": {"workspaceblobstore": stores[store], "landing": {"type": "local", "path": "landing"}},
@@ -27,10 +32,11 @@ def make_workspace(folder: Path, store: str = "local", target: str = "inline") -
     return workspace_from_mapping(settings, folder)
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "azurite"])
 def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
-    """A workspace whose jobs run inline, on either kind of store."""
-    return make_workspace(tmp_path, request.param)
+    """A workspace whose jobs run inline, on each kind of store."""
+    azurite = request.getfixturevalue("azurite") if request.param == "azurite" else None
+    return make_workspace(tmp_path, request.param, azurite=azurite)
 
 
 @pytest.fixture
