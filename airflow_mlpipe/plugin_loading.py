@@ -25,6 +25,7 @@ _BUILT_IN = {
     },
     DATASTORES: {
         "local": "airflow_mlpipe.datastores.local:LocalDatastore",
+        "https": "airflow_mlpipe.datastores.https:HttpsDatastore",
         "memory": "airflow_mlpipe.datastores.memory:MemoryDatastore",
         "azure_blob": "airflow_mlpipe.datastores.azure_blob.store:AzureBlobDatastore",
     },

@@ -9,7 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 _NAME = "Machine learning pipelines"
-_OPERATORS = ("command", "data_transfer", "garbage_collection", "parallel_run", "plan", "python_script", "score", "train")
+_OPERATORS = (
+    "command",
+    "data_transfer",
+    "garbage_collection",
+    "parallel_run",
+    "plan",
+    "python_script",
+    "score",
+    "train",
+)
 
 _WORKSPACE_EXAMPLE = """\
 {"name": "production",

@@ -30,6 +30,8 @@ FILE_NAME = "workspace.yml"
 _HOME_VARIABLE = "MLPIPE_WORKSPACE"
 _MAX_BYTES = 1 << 20
 _PREFIX = "mlpipe"
+WEB = "https"
+"""Name of the datastore that ``https://`` inputs are read from; every workspace has it, and may say how."""
 
 
 class SingleFlight(BaseModel):
@@ -97,9 +99,8 @@ class Workspace:
         """
         name = name or self.config.default_datastore
         if name not in self._datastores:
-            self._datastores[name] = cast(
-                "Datastore", self._open(DATASTORES, "datastore", self.config.datastores, name)
-            )
+            known = self.config.datastores if name != WEB else {WEB: {"type": WEB}, **self.config.datastores}
+            self._datastores[name] = cast("Datastore", self._open(DATASTORES, "datastore", known, name))
         return self._datastores[name]
 
     def compute(self, name: str | None = None) -> ComputeTarget:

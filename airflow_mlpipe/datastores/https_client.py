@@ -111,7 +111,7 @@ class Reply:
             raise DataError(f"{shown(self.url)} was sent as {encoding} although nobody asked for that.")
         total = 0
         try:
-            for block in self.response.iter_raw(1 << 20):
+            for block in self.response.iter_raw():
                 total += len(block)
                 self.limits.check(total, self.url)
                 yield block

@@ -17,6 +17,11 @@ from airflow_mlpipe.tracking.base import StepRecord
 from airflow_mlpipe.workspace import Workspace
 
 _KILO = 1000
+_NEVER = {
+    True: "an export looks at its destination in every run",
+    False: "the step is marked as not deterministic",
+}
+"""Why a step is never reused: because it writes to a folder of somebody else, or because its author says so."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,8 @@ def choose(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, cleared: 
         return Choice(None, "this run forces it (reuse: force)")
     if mode == "disable":
         return Choice(None, "this run does not reuse (reuse: disable)")
-    if not step.is_deterministic:
-        return Choice(None, "the step is marked as not deterministic")
+    if exports(step) or not step.is_deterministic:
+        return Choice(None, _NEVER[exports(step)])
     found = workspace.reuse.find(resolved.fingerprint.key)
     if found.record is not None and is_expired(found.record, step):
         return Choice(None, f"its result is older than {_duration(step.ttl or 0)}")
@@ -58,6 +63,11 @@ def choose(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, cleared: 
         return Choice(None, found.problem)
     nearest = workspace.reuse.nearest(run.pipeline, step.name)
     return Choice(None, explain_miss(workspace, resolved, nearest))
+
+
+def exports(step: Step) -> bool:
+    """Return whether a step writes to a folder of somebody else, which only a look at that folder can judge."""
+    return any(output.path is not None for output in step.outputs.values())
 
 
 def is_expired(record: ReuseRecord | None, step: Step) -> bool:

@@ -14,13 +14,14 @@ from airflow_mlpipe.compute.base import JobState, JobStatus
 from airflow_mlpipe.content import DataRef, Manifest
 from airflow_mlpipe.content.markers import is_marker
 from airflow_mlpipe.errors import OutputMissingError, StepFailedError
-from airflow_mlpipe.execution.choice import asset_kind, describe, is_expired, latest_metrics
+from airflow_mlpipe.execution.choice import asset_kind, describe, exports, is_expired, latest_metrics
 from airflow_mlpipe.execution.determinism import other_bytes
 from airflow_mlpipe.execution.failure import failure_message, log_tail
 from airflow_mlpipe.execution.flight import alive, end_job, flight_of
 from airflow_mlpipe.execution.inputs import content_now
 from airflow_mlpipe.execution.job import output_places, remove_scratch
 from airflow_mlpipe.execution.run_info import RunInfo, Say, Ticket, silent
+from airflow_mlpipe.execution.transfers.export import exported
 from airflow_mlpipe.reuse.base import ReuseRecord
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.tracking.base import JobRecord, StepRecord
@@ -120,6 +121,9 @@ class Ending:
         outputs: dict[str, DataRef] = {}
         for port, place in output_places(self.workspace, self.step, self.job).items():
             declared = self.step.outputs[port]
+            if declared.path is not None:
+                outputs[port] = exported(self.workspace, declared)
+                continue
             manifest = store.manifest(place.path) if place.direct else self._upload(place.local, place.path)
             if manifest is None or not manifest.entries:
                 if declared.optional:
@@ -157,7 +161,8 @@ class Ending:
 
     def _publish(self, outputs: Mapping[str, DataRef], gained: Mapping[str, Any]) -> None:
         mode = self.run.mode(self.step.name)
-        if mode == "disable" or not self.step.is_deterministic or self.job.fingerprint is None:
+        kept = self.step.is_deterministic and not exports(self.step)
+        if mode == "disable" or not kept or self.job.fingerprint is None:
             return
         changed = self._changed_inputs()
         if changed:

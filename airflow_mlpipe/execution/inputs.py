@@ -15,8 +15,9 @@ from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.registry.base import AssetKind
 from airflow_mlpipe.spec import expressions
 from airflow_mlpipe.spec.expressions import OutputRef
+from airflow_mlpipe.spec.paths import is_remote
 from airflow_mlpipe.spec.step import MARKED, MODEL_TYPES, InputData
-from airflow_mlpipe.workspace import Workspace
+from airflow_mlpipe.workspace import WEB, Workspace
 
 _DATASTORE_URI = re.compile(r"azureml://datastores/([^/]+)/paths/(.*)")
 _ASSET = re.compile(r"azureml:([^:@/]+)(?:@(latest)|:([0-9]+))")
@@ -155,20 +156,27 @@ class InputResolver:
         if asset:
             return self._asset(asset, data)
         uri = _DATASTORE_URI.fullmatch(data.path)
-        if uri is None and ":" in data.path.split("/", 1)[0]:
+        if uri is None and ":" in data.path.split("/", 1)[0] and not is_remote(data.path):
             raise DataError(
                 f"{where}: {data.path!r} is no address that this version reads. Allowed: a local path, "
                 "azureml://datastores/<name>/paths/<path>, azureml:<name>:<version>, azureml:<name>@latest."
             )
         include = partition_files(data.partitions, self._run, where) if data.partitions else None
-        datastore = uri.group(1) if uri else None
-        path = uri.group(2).strip("/") if uri else str((self._run.base / data.path).resolve())
+        datastore, path = self._address(data.path, uri)
         content = content_now(self._workspace, datastore, path, include, data.identity in MARKED)
         if content is None:
             return None
         place = ResolvedInput(datastore, path, data.type, content, include, data.identity != "ignore", data.path)
         self._check_partitions(place, where)
         return place
+
+    def _address(self, path: str, uri: re.Match[str] | None) -> tuple[str | None, str]:
+        """Return datastore and path of an address, the absolute path for one of this machine."""
+        if uri is not None:
+            return uri.group(1), uri.group(2).strip("/")
+        if is_remote(path):
+            return WEB, path.partition("://")[2]
+        return None, str((self._run.base / path).resolve())
 
     def _check_partitions(self, place: ResolvedInput, where: str) -> None:
         if place.include is None or place.content.files == len(place.include):

@@ -12,9 +12,10 @@ from airflow_mlpipe.environment import EnvironmentDefinition, installed_packages
 from airflow_mlpipe.execution.bindings import resolve_value
 from airflow_mlpipe.execution.inputs import InputResolver, OutputsOf, ResolvedInput
 from airflow_mlpipe.execution.run_info import RunInfo
+from airflow_mlpipe.execution.selection import select
 from airflow_mlpipe.fingerprint import SCHEMA_VERSION, Fingerprint, SharedPart
 from airflow_mlpipe.snapshot import Snapshot, take_snapshot
-from airflow_mlpipe.spec.step import InputData, Scalar, Step
+from airflow_mlpipe.spec.step import InputData, OutputData, Scalar, Step
 from airflow_mlpipe.tracking.base import InputSource
 from airflow_mlpipe.workspace import Workspace
 
@@ -108,8 +109,9 @@ def resolve_step(
         where = f"step {step.name}, input {port}"
         if isinstance(value, InputData):
             found = resolver.resolve(value, where)
-            if found is not None:
-                data[port] = found
+            chosen = None if found is None else select(workspace, found, value, where)
+            if chosen is not None:
+                data[port] = chosen
         else:
             literal = resolve_value(value, run, where)
             if literal is not None:
@@ -138,9 +140,14 @@ def _parts(
         },
         "parameters": dict(given["values"]),
         "variables": dict(given["variables"]),
-        "outputs": {port: {"type": output.type, "optional": output.optional} for port, output in step.outputs.items()},
+        "outputs": {port: _output_part(output) for port, output in step.outputs.items()},
         "reuse_version": step.reuse_version,
     }
+
+
+def _output_part(output: OutputData) -> dict[str, Any]:
+    part: dict[str, Any] = {"type": output.type, "optional": output.optional}
+    return part if output.path is None else part | {"path": output.path}
 
 
 def _environment_part(workspace: Workspace, step: Step, environment: EnvironmentDefinition | None) -> dict[str, Any]:

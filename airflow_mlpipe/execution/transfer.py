@@ -1,43 +1,53 @@
-"""Data transfer: verified copies from any datastore into the workspace's own, done by the worker itself."""
+"""Data transfer: verified copies between any two places, done by the worker itself."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
-from airflow_mlpipe.content import Manifest
-from airflow_mlpipe.content.digest import scan
+from airflow_mlpipe.datastores.transfer import discard
 from airflow_mlpipe.errors import DataError, SpecError
 from airflow_mlpipe.execution.choice import amount
 from airflow_mlpipe.execution.inputs import ResolvedInput
 from airflow_mlpipe.execution.job import OutputPlace, output_places
 from airflow_mlpipe.execution.resolve import ResolvedStep
 from airflow_mlpipe.execution.run_info import Say
+from airflow_mlpipe.execution.transfers.export import Export, destination
+from airflow_mlpipe.execution.transfers.fetch import fetch
+from airflow_mlpipe.execution.transfers.merge import Layout, Tree, lay_out
+from airflow_mlpipe.execution.transfers.meter import Meter
+from airflow_mlpipe.execution.transfers.staging import staging
+from airflow_mlpipe.spec.step import OutputData
 from airflow_mlpipe.tracking.base import JobRecord
 from airflow_mlpipe.workspace import Workspace
+
+_Sources = list[tuple[str, ResolvedInput]]
 
 
 def transfer(workspace: Workspace, resolved: ResolvedStep, job: JobRecord, say: Say) -> float:
     """Copy the inputs of a ``data_transfer`` step to its outputs.
 
     With one output all inputs are merged into it, in the order of their declaration; with several, each input goes
-    to the output of the same name (Azure ML: ``task: copy_data``, ``data_copy_mode``).
+    to the output of the same name (Azure ML: ``task: copy_data``, ``data_copy_mode``; ``skip_existing`` is ours). An
+    output with a ``path`` is exported there, any other one goes to the workspace's store. A try that was cut off is
+    taken up again where it was.
 
     :returns: seconds it took.
-    :raises DataError: if an input changed while it was copied, or two hold the same file under ``fail_if_conflict``.
+    :raises DataError: if an input changed while it was copied, or files are in conflict.
     """
     started = time.monotonic()
     places = output_places(workspace, resolved.step, job)
-    for port, sources in _pairs(resolved, places).items():
-        place = places[port]
-        for source_port, item in sources:
-            _copy(workspace, resolved, place, source_port, item)
-            say(f"copied {source_port}: {amount(item.content.files, item.content.size)} from {item.origin}")
+    with staging(workspace, resolved.fingerprint.key) as folder:
+        for port, sources in _pairs(resolved, places).items():
+            one = _Transfer(workspace, resolved, folder / port, say)
+            one.copy(resolved.step.outputs[port], places[port], sources)
     return time.monotonic() - started
 
 
-def _pairs(resolved: ResolvedStep, places: dict[str, OutputPlace]) -> dict[str, list[tuple[str, ResolvedInput]]]:
+def _pairs(resolved: ResolvedStep, places: dict[str, OutputPlace]) -> dict[str, _Sources]:
     items = list(resolved.data.items())
     if len(places) == 1:
         return {next(iter(places)): items}
@@ -52,53 +62,74 @@ def _pairs(resolved: ResolvedStep, places: dict[str, OutputPlace]) -> dict[str, 
     return {port: [(port, item)] for port, item in items}
 
 
-def _copy(workspace: Workspace, resolved: ResolvedStep, place: OutputPlace, port: str, item: ResolvedInput) -> None:
-    staged = place.local.with_name(f".{place.local.name}.{port}.staged")
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.parent.mkdir(parents=True, exist_ok=True)
-    if not item.is_copied_by(_fetch(workspace, item, staged), workspace):
-        shutil.rmtree(staged, ignore_errors=True)
-        raise DataError(
-            f"input {port}: the data at {item.origin} changed while it was copied. Retry when it is at rest."
-        )
-    if not place.local.exists():
+@dataclass(frozen=True)
+class _Transfer:
+    """The copy to one output.
+
+    :param folder: where the inputs are brought together.
+    """
+
+    workspace: Workspace
+    resolved: ResolvedStep
+    folder: Path
+    say: Say
+
+    def copy(self, output: OutputData, place: OutputPlace, sources: _Sources) -> None:
+        """Bring the inputs here, then put them where they belong."""
+        fetched = [self._fetch(number, port, item) for number, (port, item) in enumerate(sources)]
+        trees, roots = [tree for tree, _ in fetched], [root for _, root in fetched]
+        if output.path is None and output.type == "uri_file":
+            self._put(self._single(trees, roots), place)
+            return
+        layout = lay_out(trees, self.resolved.step.copy_mode)
+        if output.path is not None:
+            self._export(output, layout, roots)
+        elif len(trees) == 1 and trees[0].manifest.kind == "folder":
+            self._put(roots[0], place)
+        else:
+            self._put(self._merge(layout, roots), place)
+
+    def _fetch(self, number: int, port: str, item: ResolvedInput) -> tuple[Tree, Path]:
+        to = self.folder / str(number)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            manifest = fetch(self.workspace, item, to, Meter(self.say, port, item.content.size))
+        except DataError as error:
+            raise DataError(f"input {port}: {error}") from error
+        self.say(f"copied {port}: {amount(len(manifest.entries), manifest.size)} from {item.origin}")
+        name = PurePosixPath(item.path.partition("?")[0]).name
+        return Tree(port, name, manifest), to
+
+    def _single(self, trees: Sequence[Tree], roots: Sequence[Path]) -> Path:
+        if len(trees) != 1 or trees[0].manifest.kind != "file":
+            raise DataError(
+                f"step {self.resolved.step.name}: an output of type uri_file takes one input that is a single file. "
+                "Declare the output as uri_folder."
+            )
+        return roots[0]
+
+    def _merge(self, layout: Layout, roots: Sequence[Path]) -> Path:
+        out = self.folder / "merged"
+        discard(out)
+        out.mkdir(parents=True)
+        for path, (number, entry) in layout.files.items():
+            source = roots[number] if roots[number].is_file() else roots[number] / entry.path
+            (out / path).parent.mkdir(parents=True, exist_ok=True)
+            source.replace(out / path)
+        for folder in layout.empty_folders:
+            (out / folder).mkdir(parents=True, exist_ok=True)
+        return out
+
+    def _put(self, source: Path, place: OutputPlace) -> None:
+        staged = place.local.with_name(f".{place.local.name}.staged")
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        discard(staged)
+        discard(place.local)
+        shutil.move(source, staged)
         staged.rename(place.local)
-        return
-    _merge(staged, place.local, port, resolved.step.copy_mode == "fail_if_conflict")
 
-
-def _fetch(workspace: Workspace, item: ResolvedInput, to: Path) -> Manifest:
-    if item.datastore is not None:
-        return workspace.datastore(item.datastore).download(item.path, to, item.include)
-    if item.include is not None:
-        raise DataError(
-            f"'partitions' need data in a datastore (azureml://datastores/...), not the local path {item.path}."
-        )
-    source = Path(item.path)
-    if source.is_dir():
-        shutil.copytree(source, to)
-    else:
-        shutil.copyfile(source, to)
-    manifest = scan(to)
-    if manifest is None:
-        raise DataError(f"There is no data at {item.path}.")
-    return manifest
-
-
-def _merge(source: Path, into: Path, port: str, refuse: bool) -> None:
-    if source.is_file() or into.is_file():
-        raise DataError(
-            f"input {port}: a single file cannot be merged with other inputs. Use folders, or one output per input."
-        )
-    files = sorted(path.relative_to(source) for path in source.rglob("*") if not path.is_dir())
-    conflicts = [str(name) for name in files if (into / name).exists()]
-    if refuse and conflicts:
-        raise DataError(
-            f"input {port}: {len(conflicts)} files are there already ({', '.join(conflicts[:3])}) and "
-            "data_copy_mode is fail_if_conflict. "
-            "Use merge_with_overwrite to let the later input win."
-        )
-    for name in files:
-        (into / name).parent.mkdir(parents=True, exist_ok=True)
-        (source / name).replace(into / name)
-    shutil.rmtree(source)
+    def _export(self, output: OutputData, layout: Layout, roots: Sequence[Path]) -> None:
+        store, folder = destination(self.workspace, output)
+        meter = Meter(self.say, f"export to {output.path}", layout.manifest.size)
+        written, left = Export(store, folder, layout, roots, self.resolved.step.copy_mode).run(meter)
+        self.say(f"exported to {output.path}: {written} files written, {left} left as they were")

@@ -25,8 +25,8 @@ class DataTransferOperator(BaseStepOperator):
 
     The worker itself copies; no job is started. Each file is checked against its digest when it has arrived.
 
-    :param copy_mode: what to do when two inputs hold the same file name: ``merge_with_overwrite`` (the later input
-        wins) or ``fail_if_conflict``.
+    :param copy_mode: what to do with a file that is there already: ``merge_with_overwrite`` (the later input
+        wins), ``skip_existing`` (the earlier one stays) or ``fail_if_conflict``.
     :raises ConfigError: if it is given something that only jobs need (``code``, ``environment``, ``compute``, ...).
 
     Further arguments: :class:`~airflow_mlpipe.operators.base.BaseStepOperator`.

@@ -106,6 +106,12 @@ class JobAirflowKeys(Raw):
     identity: dict[str, Identity] = Field(
         default_factory=dict, description="How an input counts for reuse: by bytes, by markers, or not at all."
     )
+    include: dict[str, list[Text]] = Field(
+        default_factory=dict, description="Of a data transfer: patterns of the files of an input to copy, '*.csv'."
+    )
+    exclude: dict[str, list[Text]] = Field(
+        default_factory=dict, description="Of a data transfer: patterns of the files of an input to leave out."
+    )
     optional_inputs: list[Text] = Field(default_factory=list, description="Inputs that may be absent.")
     optional_outputs: list[Text] = Field(default_factory=list, description="Outputs that may stay empty.")
     allow_reuse: bool = Field(True, description="false: never reused.")
@@ -140,7 +146,8 @@ class OutputKeys(Raw):
         None, description="Registers the output under this name; models as models, all else as datasets."
     )
     path: Any = free(
-        "Only '${{parent.outputs.<name>}}': results lie in the store of the workspace, under a fresh path per attempt."
+        "'${{parent.outputs.<name>}}': results lie in the store of the workspace, under a fresh path per attempt. A "
+        "data transfer may name a folder to export to, azureml://datastores/<name>/paths/<folder>."
     )
     description: Any = ignored("an output needs no words.")
     version: Any = refused("versions are numbered by the registry; drop it.")

@@ -20,6 +20,7 @@ from airflow_mlpipe.spec.documents import (
     ignored,
     refused,
 )
+from airflow_mlpipe.spec.step import CopyMode
 
 LATER_JOB_TYPES = ("sweep", "automl", "spark", "pipeline", "import", "do_while", "if_else", "parallel_for")
 """Azure ML job types that a pipeline may hold and that are refused by name."""
@@ -106,8 +107,8 @@ class DataTransferJob(JobKeys):
     """``type: data_transfer``."""
 
     task: Text | None = Field(None, description="copy_data.")
-    data_copy_mode: Literal["merge_with_overwrite", "fail_if_conflict"] | None = Field(
-        None, description="What happens when two inputs hold the same file."
+    data_copy_mode: CopyMode | None = Field(
+        None, description="What happens when two inputs hold the same file, or the destination has another one."
     )
     source: Any = refused("only 'task: copy_data' is supported.")
     sink: Any = refused("only 'task: copy_data' is supported.")

@@ -119,6 +119,7 @@ class DraftReader:
         declared = component.outputs if component else {}
         given = (keys.outputs if keys else None) or {}
         optional = set(keys.airflow.optional_outputs) if keys and keys.airflow else set()
+        exports = isinstance(keys, DataTransferJob)
         result: dict[str, OutputData] = {}
         for port in [*declared, *(port for port in given if port not in declared)]:
             here = place / "outputs" / port
@@ -126,7 +127,7 @@ class DraftReader:
             if component is not None and port not in declared:
                 hint = known(port, list(declared))
                 self._faults.add(here, "MLP112", f"the component has no output '{port}'.{hint}", of_key=True)
-            output = self._outputs.bind(given.get(port), here, declared.get(port), f"{name}.{port}")
+            output = self._outputs.bind(given.get(port), here, declared.get(port), f"{name}.{port}", exports)
             result[port] = output.model_copy(update={"optional": port in optional})
         for number, port in enumerate(keys.airflow.optional_outputs if keys and keys.airflow else ()):
             if port not in result:

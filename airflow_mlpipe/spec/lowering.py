@@ -9,7 +9,7 @@ from airflow_mlpipe.spec.bindings import InputBinder, Scope
 from airflow_mlpipe.spec.checks import PortTexts
 from airflow_mlpipe.spec.diagnostics import Faults, Place
 from airflow_mlpipe.spec.documents import JobAirflowKeys, Resources
-from airflow_mlpipe.spec.job_documents import DataTransferJob, JobKeys
+from airflow_mlpipe.spec.job_documents import JobKeys
 from airflow_mlpipe.spec.jobs import Draft
 from airflow_mlpipe.spec.model import StepOptions
 from airflow_mlpipe.spec.parallel_keys import parallel_task
@@ -20,6 +20,7 @@ from airflow_mlpipe.spec.software import check_script, code_folder, compute_name
 from airflow_mlpipe.spec.step import InputData, InputValue
 from airflow_mlpipe.spec.structure import known, texts
 from airflow_mlpipe.spec.times import duration
+from airflow_mlpipe.spec.transfer_keys import refuse_transfer_keys, transfer_fields
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,8 @@ class StepLowerer:
                 )
         if keys.airflow is not None:
             inputs = apply_input_keys(inputs, keys.airflow, draft.place / "airflow", self._scope, self._faults)
+        if draft.kind != "data_transfer":
+            refuse_transfer_keys(inputs, airflow, draft.place, self._faults)
         return inputs, optional
 
     def _component_inputs(
@@ -162,7 +165,7 @@ class StepLowerer:
         """Return the fields that belong to one kind of step."""
         place = source.place
         if draft.kind == "data_transfer":
-            return self._transfer(draft, inputs)
+            return transfer_fields(draft, inputs, self._faults)
         more: dict[str, Any] = {
             "additional_includes": includes(
                 definition.additional_includes, place / "additional_includes", source, self._faults
@@ -183,35 +186,6 @@ class StepLowerer:
             "code": code,
             "environment": environment(definition.environment, place / "environment", source, self._faults),
         }
-
-    def _transfer(self, draft: Draft, inputs: dict[str, InputValue]) -> dict[str, Any]:
-        keys, place = draft.keys, draft.place
-        if not isinstance(keys, DataTransferJob):
-            return {}
-        self._copied(draft, inputs)
-        if keys.task is None and not (place / "task").is_written:
-            self._faults.add(place, "MLP022", "the key 'task' is missing: copy_data.", of_key=True)
-        elif keys.task not in (None, "copy_data"):
-            text = f"only 'copy_data' is supported, got {keys.task!r}."
-            self._faults.add(place / "task", "MLP026", text)
-        if keys.data_copy_mode is None and len(inputs) > 1:
-            text = (
-                "the key 'data_copy_mode' is missing: with several inputs say merge_with_overwrite or fail_if_conflict."
-            )
-            self._faults.add(place, "MLP022", text, of_key=True)
-        return {"copy_mode": keys.data_copy_mode or "merge_with_overwrite"}
-
-    def _copied(self, draft: Draft, inputs: dict[str, InputValue]) -> None:
-        place = draft.place
-        for port, value in inputs.items():
-            if value is not None and not isinstance(value, InputData):
-                self._faults.add(place / "inputs" / port, "MLP106", "a data transfer takes data only.")
-        if not inputs:
-            self._faults.add(place, "MLP022", "a data transfer needs at least one input.", of_key=True)
-        if len(draft.outputs or {}) != 1:
-            self._faults.add(
-                place / "outputs", "MLP024", f"a data transfer has one output, got {len(draft.outputs or {})}.", True
-            )
 
     def _machines(self, resources: Resources | None, place: Place, kind: str) -> None:
         if resources is None or resources.instance_count == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from airflow_mlpipe.spec.bindings import differ, parsed
@@ -10,6 +11,8 @@ from airflow_mlpipe.spec.documents import OutputKeys
 from airflow_mlpipe.spec.expressions import PipelineOutputRef
 from airflow_mlpipe.spec.step import OutputData
 from airflow_mlpipe.spec.structure import describe, known, validate
+
+EXPORT = re.compile(r"azureml://datastores/([A-Za-z0-9_.\-]+)/paths/(.*)", re.DOTALL)
 
 
 class OutputBinder:
@@ -20,19 +23,25 @@ class OutputBinder:
         self._faults = faults
         self._writers: dict[str, str] = {}
 
-    def bind(self, value: Any, place: Place, declared: OutputKeys | None, writer: str) -> OutputData:
+    def bind(
+        self, value: Any, place: Place, declared: OutputKeys | None, writer: str, exports: bool = False
+    ) -> OutputData:
         """Return the output of a step.
 
         :param declared: what the component says.
         :param writer: ``<job>.<port>``, for a message about two writers.
+        :param exports: the job may name a folder of its own to write to.
         """
         keys = OutputKeys()
         pipeline: OutputKeys | None = None
+        path: str | None = None
         if isinstance(value, str):
             pipeline = self._pipeline_output(value, place, writer)
         elif value is not None:
             keys = validate(OutputKeys, value, place, self._faults) or keys
-            if keys.path is not None:
+            if exports and isinstance(keys.path, str) and keys.path.startswith("azureml:"):
+                path = self._destination(keys, keys.path, place)
+            elif keys.path is not None:
                 pipeline = self._pipeline_output(keys.path, place / "path", writer)
         sources = [found for found in (keys, pipeline, declared) if found is not None]
         types = [found.type for found in sources if found.type is not None]
@@ -42,8 +51,24 @@ class OutputBinder:
         return OutputData(
             type=next((found.type for found in sources if found.type), "uri_folder"),
             mode=next((found.mode for found in sources if found.mode), None),
-            name=next((found.name for found in sources if found.name), None),
+            name=next((found.name for found in sources if found.name), None) if path is None else None,
+            path=path,
         )
+
+    def _destination(self, keys: OutputKeys, text: str, place: Place) -> str | None:
+        """Return the folder of an export in its one form."""
+        match = EXPORT.fullmatch(text)
+        folder = match[2].strip("/") if match else ""
+        if match is None or not folder or not {"", ".", ".."}.isdisjoint(folder.split("/")) or "\0" in text:
+            why = f"'{text}' is no folder to export to; write azureml://datastores/<name>/paths/<folder>."
+            self._faults.add(place / "path", "MLP124", why)
+            return None
+        if keys.name is not None:
+            why = "an export registers nothing: others may change what lies there. Copy to the workspace to register."
+            self._faults.add(place / "name", "MLP025", why, of_key=True)
+        if keys.type == "uri_file":
+            self._faults.add(place / "type", "MLP025", "an export writes a folder; write uri_folder.")
+        return f"azureml://datastores/{match[1]}/paths/{folder}"
 
     def _pipeline_output(self, text: Any, place: Place, writer: str) -> OutputKeys | None:
         parts = parsed(text, place, self._faults) if isinstance(text, str) else ()

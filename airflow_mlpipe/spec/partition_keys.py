@@ -81,18 +81,47 @@ def _partitions(value: Any, place: Place, scope: Scope, faults: Faults) -> Parti
     return Partitions(files=keys.files, every=keys.every, anchor=anchor, count=count, ahead=ahead)
 
 
+def _patterns(values: list[str], place: Place, faults: Faults) -> tuple[str, ...]:
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - slow to import, and few inputs have patterns
+
+    for number, value in enumerate(values):
+        try:
+            GitIgnoreSpec.from_lines([value])
+        except ValueError as error:
+            faults.add(place / number, "MLP024", f"'{value}' is no pattern of .gitignore: {error}.")
+            continue
+        if value.startswith(("!", "#")) or not value.strip() or "\n" in value:
+            text = f"'{value}' chooses nothing; write a pattern such as '*.csv' or '2013/**'."
+            faults.add(place / number, "MLP024", text)
+    return tuple(values)
+
+
 def apply_input_keys(
     inputs: dict[str, InputValue], keys: JobAirflowKeys, place: Place, scope: Scope, faults: Faults
 ) -> dict[str, InputValue]:
-    """Return the inputs with their partitions and identities; ``place`` is that of the job's ``airflow`` block."""
+    """Return the inputs with their partitions, identities and patterns.
+
+    :param place: of the job's ``airflow`` block.
+    """
     result = dict(inputs)
-    for block, values in (("partitions", keys.partitions), ("identity", keys.identity)):
-        for port, value in values.items():
-            here = place / block / port
-            data = _data_input(result, port, here, faults)
-            update: Any = _partitions(value, here, scope, faults) if block == "partitions" else value
-            if data is not None:
-                result[port] = data.model_copy(update={block: update})
+    blocks: dict[str, dict[str, Any]] = {
+        "partitions": keys.partitions,
+        "identity": dict(keys.identity),
+        "include": dict(keys.include),
+        "exclude": dict(keys.exclude),
+    }
+    for block, port, value in [
+        (block, port, value) for block, values in blocks.items() for port, value in values.items()
+    ]:
+        here = place / block / port
+        data = _data_input(result, port, here, faults)
+        update: Any = value
+        if block == "partitions":
+            update = _partitions(value, here, scope, faults)
+        elif block in ("include", "exclude"):
+            update = _patterns(value, here, faults)
+        if data is not None:
+            result[port] = data.model_copy(update={block: update})
     return result
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+CopyMode = Literal["merge_with_overwrite", "fail_if_conflict", "skip_existing"]
 Scalar = bool | int | float | str | None
 PortName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 DataType = Literal["uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model"]
@@ -60,6 +61,8 @@ class InputData(StrictModel):
         with other markers is, names, sizes and times or the store's own version marks, and no bytes are read; outputs
         of other steps and registered assets have a recorded content, which costs nothing either. ``ignore``: this
         input does not count for reuse.
+    :param include: patterns as in ``.gitignore``; only files that one of them names belong to the input. Empty: all.
+    :param exclude: patterns of files that do not.
     """
 
     type: DataType = "uri_folder"
@@ -68,6 +71,8 @@ class InputData(StrictModel):
     optional: bool = False
     identity: Identity = "content"
     partitions: Partitions | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
 class OutputData(StrictModel):
@@ -77,12 +82,15 @@ class OutputData(StrictModel):
         other types in the dataset registry. Each registration makes a new version unless the content is the latest
         already.
     :param optional: the step may leave it empty; then nothing is published or registered for it.
+    :param path: of a ``data_transfer`` step: the folder ``azureml://datastores/<name>/paths/<folder>`` to export to,
+        beside what is there already. Without it the output lies in the store of the workspace, under a fresh path.
     """
 
     type: DataType = "uri_folder"
     mode: Literal["rw_mount", "upload", "direct"] | None = None
     name: str | None = None
     optional: bool = False
+    path: str | None = None
 
 
 class ParallelTask(StrictModel):
@@ -128,7 +136,7 @@ class Step(StrictModel):
     :param environment: name of a workspace environment, or a definition: ``{"conda_file": path or mapping}``,
         ``{"pip_requirements": path or list}``, ``{"image": ...}``.
     :param compute: name of the compute target, ``None`` for the workspace's default.
-    :param copy_mode: of a ``data_transfer`` step.
+    :param copy_mode: of a ``data_transfer`` step: what happens to a file that is there already.
     :param is_deterministic: False: never reused.
     :param reuse_version: any text; changing it disowns earlier results.
     :param ttl: seconds after which an earlier result is too old to be reused.
@@ -146,9 +154,18 @@ class Step(StrictModel):
     environment_variables: dict[str, str] = Field(default_factory=dict)
     compute: str | None = Field(None, json_schema_extra={"reuse": False})
     parallel: ParallelTask | None = None
-    copy_mode: Literal["merge_with_overwrite", "fail_if_conflict"] | None = None
+    copy_mode: CopyMode | None = None
     is_deterministic: bool = True
     reuse_version: str = ""
     ttl: float | None = Field(None, json_schema_extra={"reuse": False}, gt=0)
     timeout: float | None = Field(None, json_schema_extra={"reuse": False}, gt=0)
     upstream: tuple[str, ...] = Field((), json_schema_extra={"reuse": False})
+
+    @model_validator(mode="after")
+    def _exports_by_transfer(self) -> Step:
+        for port, output in self.outputs.items():
+            if output.path is not None and self.type != "data_transfer":
+                raise ValueError(f"output {port}: only a data_transfer step writes to a path of its own")
+            if output.path is not None and (output.name is not None or output.type == "uri_file"):
+                raise ValueError(f"output {port}: an export writes a folder and registers nothing")
+        return self

@@ -45,6 +45,13 @@ def test_partitions_are_read(tmp_path: Path) -> None:
     assert step.inputs["flights"].partitions.ahead == 1
 
 
+def test_transfers_are_read(tmp_path: Path) -> None:
+    spec = load_pipeline(_file(tmp_path, "type: pipeline\nname: p\n" + snippets("yaml.md", "yaml")[-1]))
+    ingest, deliver = spec.steps
+    assert ingest.inputs["flights"].exclude == ("*.tmp.csv",)
+    assert deliver.outputs["out"].path == "azureml://datastores/lake/paths/reports"
+
+
 def test_every_key_of_the_airflow_blocks_is_documented() -> None:
     from airflow_mlpipe.spec.documents import AirflowKeys, JobAirflowKeys
 

@@ -34,7 +34,7 @@ def test_every_module_exists() -> None:
     info = get_provider_info()
     kinds = ("hooks", "operators", "sensors", "triggers")
     modules = [name for kind in kinds for entry in info[kind] for name in entry["python-modules"]]
-    assert len(modules) == len(set(modules)) == 11
+    assert len(modules) == len(set(modules)) == 12
     for name in modules:
         assert import_module(name).__doc__
 

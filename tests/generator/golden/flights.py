@@ -1,5 +1,5 @@
 # Written by airflow-mlpipe 0.1.0 (template retraining): change the spec, not this file.
-# spec hash: sha256:02e448464a7993125826fb32080d022c9f02831277b5a2fffd34cd4a45a368d5
+# spec hash: sha256:78cfe843d5e0f3eb696da9b30099fab422203575f5b68f4e11f9fd72ebd781bc
 # spec: ../pipelines/flights/pipeline.yml
 """Flight delays: Predict late arrivals; retrain every month, keep the better model, and
 tell everybody who asks how that went.

@@ -1,5 +1,5 @@
 # Written by airflow-mlpipe 0.1.0 (template batch_scoring): change the spec, not this file.
-# spec hash: sha256:ff13d802c2e412f2720050d1e850466dafeb32665fdb08a57711b01db0a99cfb
+# spec hash: sha256:3fc9d3e3545a1a824a78314995745cf7ef5bdba42786f99ae155bf711f80d532
 # spec: ../pipelines/scoring.yml
 """scoring.
 

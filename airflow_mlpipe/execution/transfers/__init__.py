@@ -1,0 +1,1 @@
+"""Moving data: fetched with resume, merged by a policy, exported with checks."""
