@@ -1,6 +1,7 @@
 # Everything a person or CI does with a checkout. A bare machine needs Python 3.10 or later and make.
 #
-#   make demo            the flight delay pipeline on a real Airflow; KEEP=1 leaves Airflow up
+#   make demo            the flight delay pipeline on a real Airflow; KEEP=1 leaves Airflow up,
+#                        STORE=azurite keeps outputs and records in Azure Blob Storage
 #   make demo-stop       end an Airflow that KEEP=1 left up
 #   make landing         the files that `mlpipe run example_dags/flight_delays/pipeline.yml` reads
 #   make test            all checks, then all tests
@@ -17,6 +18,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 KEEP ?=
+STORE ?= local
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 AZURITE := .azurite
@@ -67,8 +69,8 @@ $(READY): constraints.txt setup.cfg pyproject.toml | $(BIN)/uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt --build-constraints constraints.txt --editable '.[examples,test,dev]'
 	@touch $@
 
-demo: $(READY)
-	@$(BIN)/python example_dags/flight_delays/demo.py $(if $(filter 1 yes true,$(KEEP)),--keep)
+demo: $(READY) $(if $(filter azurite,$(STORE)),$(AZURITE)/.ready)
+	@$(BIN)/python example_dags/flight_delays/demo.py --store $(STORE) $(if $(filter 1 yes true,$(KEEP)),--keep)
 
 demo-stop: $(READY)
 	@$(BIN)/python example_dags/flight_delays/demo.py --stop

@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 from demo_report import registry_faults, short, show_registry, show_runs
+from demo_store import key_faults, use_azurite
 from landing import lay_out
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -28,6 +29,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from airflow_mlpipe.errors import MLPipeError
 from airflow_mlpipe.testing.airflow_api import AirflowApi
 from airflow_mlpipe.testing.airflow_server import AirflowServer, end_sessions
+from airflow_mlpipe.testing.azurite import AzuriteServer
 from airflow_mlpipe.workspace import load_workspace
 
 HERE = Path(__file__).resolve().parent
@@ -51,6 +53,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="The flight delay pipeline on a real Airflow.")
     parser.add_argument("--keep", action="store_true", help="leave Airflow up at the end")
     parser.add_argument("--stop", action="store_true", help="end an Airflow that --keep left up")
+    parser.add_argument("--store", choices=("local", "azurite"), default="local", help="where outputs and records go")
     arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -58,7 +61,7 @@ def main() -> int:
         console.print("Airflow is stopped." if stop_kept() else "No demo is running.")
         return 0
     try:
-        return demo(arguments.keep)
+        return demo(arguments.keep, arguments.store)
     except (DemoError, MLPipeError, RuntimeError, TimeoutError) as error:
         console.print(f"The demo failed: {error}", style="red", markup=False, highlight=False)
         return 1
@@ -71,14 +74,16 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def demo(keep: bool) -> int:
+def demo(keep: bool, store: str = "local") -> int:
     """Set up, run, report.
 
     :param keep: leave Airflow up.
+    :param store: ``azurite`` for a Blob account of its own as the default datastore.
     :returns: exit code.
     """
     began = time.monotonic()
     set_up()
+    azurite = start_azurite() if store == "azurite" else None
     server = AirflowServer(ROOT / "airflow", ROOT / "dags", config={"core.dags_are_paused_at_creation": "True"})
     kept = False
     try:
@@ -88,14 +93,16 @@ def demo(keep: bool) -> int:
             server.api.wait_dag(DAG)
         console.print(f"Airflow is up after {time.monotonic() - began:.0f} s: {server.url}")
         run_all(server)
-        faults = report()
+        faults = report(azurite)
         if keep and not faults:
-            hand_over(server)
+            hand_over(server, azurite)
             kept = True
     finally:
         if not kept:
             server.stop()
             end_jobs()
+            if azurite:
+                azurite.stop()
     console.print(f"DAG file: {(ROOT / 'dags' / f'{DAG}.py').relative_to(Path.cwd())}")
     if not kept:
         console.print("UI: make demo KEEP=1 leaves Airflow up and prints its address.")
@@ -103,6 +110,14 @@ def demo(keep: bool) -> int:
     if faults:
         raise DemoError(" ".join(faults))
     return 0
+
+
+def start_azurite() -> AzuriteServer:
+    """Start Azurite and make it the default datastore."""
+    with console.status("Starting Azurite"):
+        azurite = use_azurite(ROOT / "workspace.yml", ROOT / "azurite")
+    console.print(f"Outputs and records go to Azure Blob Storage: {azurite.account_url}", highlight=False)
+    return azurite
 
 
 def set_up() -> None:
@@ -193,7 +208,7 @@ class Watcher:
         return f"run {run_id} failed; its tasks: { {task['task_id']: task['state'] for task in tasks} }"
 
 
-def report() -> list[str]:
+def report(azurite: AzuriteServer | None) -> list[str]:
     """Print what happened in each run and what is registered.
 
     :returns: what is not as it must be, in sentences.
@@ -202,15 +217,19 @@ def report() -> list[str]:
     last = show_runs(console, workspace, DAG)
     show_registry(console, workspace, "flight-delays")
     faults = registry_faults(workspace, DAG, "flight-delays")
+    if azurite:
+        faults += key_faults(azurite, ROOT)
     again = [record.step for record in last if record.decision != "reused"]
     if again:
         faults.append(f"The last run should have reused every step but ran {', '.join(again)}.")
     return faults
 
 
-def hand_over(server: AirflowServer) -> None:
+def hand_over(server: AirflowServer, azurite: AzuriteServer | None) -> None:
     """Leave Airflow up, and say where it is and how to end it."""
-    sessions = {pid: psutil.Process(pid).create_time() for pid in server.leave_running()}
+    sessions = {
+        pid: psutil.Process(pid).create_time() for pid in [*server.leave_running(), *([azurite.pid] if azurite else [])]
+    }
     KEPT.touch(mode=0o600)
     KEPT.write_text(json.dumps({"sessions": sessions}), encoding="utf-8")
     console.print(
