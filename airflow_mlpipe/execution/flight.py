@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from airflow_mlpipe.compute.base import JobState
 from airflow_mlpipe.errors import StoreError
+from airflow_mlpipe.execution.choice import exports
 from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.execution.turns import Turn, Waiting, record_nonce
 from airflow_mlpipe.reuse.flights import Flight
@@ -23,7 +24,7 @@ _BEATS = 4
 
 def takes_part(step: Step, run: RunInfo, cleared: bool) -> bool:
     """Return whether a step may take the result of another run, so that waiting for it makes sense."""
-    return run.mode(step.name) == "auto" and step.is_deterministic and not cleared
+    return run.mode(step.name) == "auto" and step.is_deterministic and not exports(step) and not cleared
 
 
 def take_flight(

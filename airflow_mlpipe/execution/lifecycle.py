@@ -65,12 +65,13 @@ def begin(
             say(taken.reason)
             return taken
         flight = taken
-        choice = _look_again(workspace, resolved, run, choice, flight)
-    if choice.record is not None:
-        say(f"reuse: {choice.reason}")
-        return record_reuse(workspace, step, run, choice, epoch)
-    say(f"run: {choice.reason}")
     with alive(workspace, flight):
+        if flight is not None:
+            choice = _look_again(workspace, resolved, run, choice, flight)
+        if choice.record is not None:
+            say(f"reuse: {choice.reason}")
+            return record_reuse(workspace, step, run, choice, epoch)
+        say(f"run: {choice.reason}")
         job = _write_intent(workspace, resolved, run, _Intent(epoch, choice.reason, ended))
         return _start(workspace, resolved, run, job, say)
 

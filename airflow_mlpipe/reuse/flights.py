@@ -32,7 +32,7 @@ class Flight(BaseModel):
     :param landed: it has ended, well or not.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     key: str
     generation: int
