@@ -19,6 +19,7 @@ from azure.core.rest import HttpRequest
 from azure.storage.blob import BlobClient, ContentSettings
 
 from airflow_mlpipe.content.digest import scan
+from airflow_mlpipe.content.markers import is_marker
 from airflow_mlpipe.datastores.azure_blob.store import AzureBlobDatastore
 from airflow_mlpipe.errors import ConfigError, DataError, StoreError
 from airflow_mlpipe.testing.azurite import AzuriteServer
@@ -108,6 +109,28 @@ def test_another_machine_knows_an_upload_without_reading_it(
     assert whole
     assert {"deep/set/sub/" + entry.path for entry in part.entries} < {entry.path for entry in whole.entries}
     assert {name.rpartition("/")[2] for name in reads} == {"proof.json"}
+
+
+def test_a_marker_follows_every_write_and_reads_nothing(
+    store: AzureBlobDatastore, tree: Path, reads: list[str]
+) -> None:
+    assert store.marker("set") is None
+    store.upload(tree, "set")
+    reads.clear()
+    first = store.marker("set")
+    assert first
+    assert is_marker(first.digest)
+    assert store.marker("set/") == first
+    assert store.marker("set", ["a.txt"]) != first
+    store.replace("set/a.txt", b"alpha")
+    second = store.marker("set")
+    assert second
+    assert (second.files, second.size) == (first.files, first.size)
+    assert second.digest != first.digest
+    single = store.marker("set/a.txt")
+    assert single
+    assert single.kind == "file"
+    assert reads == []
 
 
 def test_data_of_others_is_read_once_by_each_machine(

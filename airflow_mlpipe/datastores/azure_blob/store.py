@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_mlpipe.content import ContentSummary, Manifest
+from airflow_mlpipe.content.markers import marker_of
 from airflow_mlpipe.datastores.azure_blob.container import Container
 from airflow_mlpipe.datastores.azure_blob.download import Download
 from airflow_mlpipe.datastores.azure_blob.etags import EtagMemo, default_place
@@ -67,6 +68,19 @@ class AzureBlobDatastore(BlobRecords):
         """Return the full manifest of a file or folder, ``None`` if nothing is there."""
         seen = self._reader.look("/".join(data_segments(path)), include)
         return self._reader.manifest(seen) if seen else None
+
+    def marker(self, path: str, include: Sequence[str] | None = None) -> ContentSummary | None:
+        """Return the identity by the ETags of the blobs: one list, and no byte of data is read."""
+        seen = self._reader.look("/".join(data_segments(path)), include)
+        if seen is None:
+            return None
+        single = seen.kind == "file"
+        facts: list[tuple[object, ...]] = [
+            ("" if single else name, blob.size, blob.etag) for name, blob in seen.files.items()
+        ]
+        facts += [(f"{folder}/", -1, "") for folder in seen.empty]
+        size = sum(blob.size for blob in seen.files.values())
+        return ContentSummary(marker_of("etag:", facts, seen.kind), len(seen.files), size, seen.kind)
 
     def download(
         self, path: str, to: Path, include: Sequence[str] | None = None, progress: Progress | None = None
