@@ -17,7 +17,6 @@ import logging
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import time
 from collections import deque
@@ -150,6 +149,8 @@ class _Build:
 
     def _install(self, command: list[str]) -> None:
         """Run an installer; it holds the lock too, so an orphaned one is never met by a second builder."""
+        import subprocess  # noqa: PLC0415 - slow to import, and whoever only plans jobs builds nothing
+
         tail: deque[str] = deque(maxlen=_TAIL)
         with (
             (self.place / "build.log").open("a", encoding="utf-8") as log,

@@ -14,13 +14,11 @@ With ``--watch`` the job also ends when that process is gone.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import math
 import os
 import signal
 import stat
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -253,6 +251,9 @@ class Launcher:
         self._record(started, time.monotonic() - clock)
 
     def _start(self) -> str:
+        import ctypes  # noqa: PLC0415 - slow to import; whoever only plans jobs imports this module too
+        import subprocess  # noqa: PLC0415 - as above
+
         for folder in self.spec["folders"]:
             Path(folder).mkdir(parents=True, exist_ok=True)
         timeout = self.spec["timeout"]

@@ -11,7 +11,6 @@ import errno
 import os
 import shutil
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from blake3 import blake3
@@ -143,6 +142,8 @@ def _write_all(writer: int, data: bytes) -> None:
 
 def sync_all(files: Iterable[Path]) -> None:
     """Sync files, several at once: the disk then commits them together (a third of the time)."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - slow to import, and most processes copy nothing
+
     with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
         for _ in pool.map(_sync_one, files):
             pass

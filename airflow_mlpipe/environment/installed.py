@@ -6,7 +6,6 @@ import functools
 import json
 import os
 import site
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -50,6 +49,8 @@ def _own_places() -> tuple[str, list[str]]:
 
 
 def _ask(python: str) -> tuple[str, Sequence[str]]:
+    import subprocess  # noqa: PLC0415 - slow to import, and most steps use the running interpreter
+
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     try:
         answer = subprocess.run(  # noqa: S603 - the workspace's own interpreter, no shell
