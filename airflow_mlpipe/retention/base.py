@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from airflow_mlpipe.errors import ParameterError
 
-Kind = Literal["result", "attempt", "job folder", "run records", "scratch", "source texts"]
+Kind = Literal["result", "attempt", "job folder", "run records", "scratch", "source texts", "leases"]
 Action = Literal["retire", "delete", "restore", "wait"]
 """``retire``: nobody finds it any more, its data go after the grace. ``wait``: the grace is not over."""
 

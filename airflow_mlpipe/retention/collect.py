@@ -81,6 +81,7 @@ class _Collector:
             yield from self._run(rank, run)
         yield from self._scratch()
         yield from self._texts()
+        yield from self._leases()
 
     def _restored(self) -> Iterator[Item]:
         """Attempts that are needed again: their records come back."""
@@ -208,6 +209,23 @@ class _Collector:
             why = "no result and no job was made from them"
             files = f"{len(unused)} {'file' if len(unused) == 1 else 'files'}"
             yield Item("source texts", files, "delete", why, apply=partial(remove_texts, self._store, unused))
+
+    def _leases(self) -> Iterator[Item]:
+        """What is left of single flights that landed long ago and whose results are gone."""
+        results = {result.key for result in self._found.results}
+        oldest = self._now - max(self._policy.older_than, self._policy.grace)
+        begun = self._found.begun
+        old = [key for key in self._found.flights if key not in results and begun.get(key, oldest) <= oldest]
+        if old:
+            why = "nobody began these steps for long, and their results are gone"
+            yield Item("leases", f"{len(old)} steps", "delete", why, apply=partial(self._drop_leases, old))
+
+    def _drop_leases(self, keys: list[str]) -> None:
+        for key in keys:
+            flight = self._workspace.flights.current(key)
+            if flight is None or flight.landed:
+                for place in self._found.flights[key]:
+                    self._store.datastore.delete(place)
 
     def _path(self, attempt: str) -> str:
         return f"{self._store.prefix}/attempts/{attempt}"

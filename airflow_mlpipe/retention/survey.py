@@ -16,7 +16,7 @@ from airflow_mlpipe.errors import ComputeError, ConfigError
 from airflow_mlpipe.retention.base import Policy
 from airflow_mlpipe.retention.pins import Pins
 from airflow_mlpipe.retention.trash import Tombstone, Trash
-from airflow_mlpipe.reuse.inventory import StoredResult, attempt_of, attempts, source_texts, stored_results
+from airflow_mlpipe.reuse.inventory import StoredResult, attempt_of, attempts, flights, source_texts, stored_results
 from airflow_mlpipe.tracking.base import JobRecord
 from airflow_mlpipe.tracking.history import PastRun, by_pipeline, past_runs
 from airflow_mlpipe.workspace import Workspace
@@ -38,6 +38,8 @@ class Survey:
     :param old: the other runs, each with its rank among the runs of its pipeline, 0 for the latest.
     :param used: when a step of any run last used or made a result, by key.
     :param busy: run keys of jobs that may still run.
+    :param flights: reuse keys that somebody once computed under a lease, and the places of what is left of it.
+    :param begun: when a job was last begun for a reuse key.
     :param codes: the ``code`` part of the identity of every job that is remembered.
     """
 
@@ -51,6 +53,8 @@ class Survey:
     used: dict[str, datetime] = field(default_factory=dict)
     busy: set[str] = field(default_factory=set)
     codes: list[object] = field(default_factory=list)
+    flights: dict[str, list[str]] = field(default_factory=dict)
+    begun: dict[str, datetime] = field(default_factory=dict)
 
 
 def survey(workspace: Workspace, policy: Policy, now: datetime) -> Survey:
@@ -63,6 +67,7 @@ def survey(workspace: Workspace, policy: Policy, now: datetime) -> Survey:
     found = Survey(
         attempts(store), source_texts(store), Trash(store.datastore, store.prefix).all(), list(stored_results(store))
     )
+    found.flights = flights(store)
     for group in by_pipeline(past_runs(workspace.runs)).values():
         for rank, run in enumerate(group):
             _judge_run(workspace, policy, now, found, (rank, run))
@@ -78,10 +83,7 @@ def survey(workspace: Workspace, policy: Policy, now: datetime) -> Survey:
 
 def _judge_run(workspace: Workspace, policy: Policy, now: datetime, found: Survey, ranked: tuple[int, PastRun]) -> None:
     rank, run = ranked
-    for step in run.steps:
-        if step.key is not None and step.decision != "failed":
-            found.used[step.key] = max(step.ended, found.used.get(step.key, step.ended))
-    found.codes += [job.parts.get("code") for _, job in run.jobs]
+    _note(found, run)
     recent = max(policy.older_than, policy.grace)
     busy = [job for _, job in run.jobs if job.ended is None and _may_run(workspace, job, now, recent)]
     young = run.last_sign is not None and run.last_sign >= now - recent
@@ -96,6 +98,17 @@ def _judge_run(workspace: Workspace, policy: Policy, now: datetime, found: Surve
     for step in run.steps:
         for output in step.outputs.values():
             _keep(workspace, found, output.path, f"{run.pipeline}, run {run.run_id}")
+
+
+def _note(found: Survey, run: PastRun) -> None:
+    """Note what a run used, began and was made of."""
+    for step in run.steps:
+        if step.key is not None and step.decision != "failed":
+            found.used[step.key] = max(step.ended, found.used.get(step.key, step.ended))
+    for _, job in run.jobs:
+        found.codes.append(job.parts.get("code"))
+        if job.fingerprint is not None:
+            found.begun[job.fingerprint] = max(job.started, found.begun.get(job.fingerprint, job.started))
 
 
 def _judge_result(workspace: Workspace, found: Survey, result: StoredResult, oldest: datetime) -> None:

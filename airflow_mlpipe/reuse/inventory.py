@@ -90,6 +90,15 @@ def source_texts(store: ReuseStore) -> dict[str, str]:
     return {match[1]: key for key, match in matches if match}
 
 
+def flights(store: ReuseStore) -> dict[str, list[str]]:
+    """Return what is left of every single flight, by reuse key."""
+    start = f"{store.prefix}/flights/"
+    found: dict[str, list[str]] = {}
+    for place in store.datastore.keys(start):
+        found.setdefault(from_segment(place[len(start) :].split("/")[0]), []).append(place)
+    return found
+
+
 def named_digests(part: object) -> set[str]:
     """Return the digests that the ``code`` part of an identity names."""
     values = part.values() if isinstance(part, dict) else ()

@@ -1,4 +1,4 @@
-"""Reading from web servers: a real server with TLS on loopback."""
+"""Reading from web servers: a real server with TLS on loopback, and a transfer from it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,27 @@ from airflow_mlpipe.content.markers import is_marker
 from airflow_mlpipe.datastores.https import HttpsDatastore
 from airflow_mlpipe.datastores.https_client import Limits
 from airflow_mlpipe.errors import ConfigError, DataError, StoreError
+from airflow_mlpipe.execution.lifecycle import begin
+from airflow_mlpipe.execution.run_info import RunInfo
+from airflow_mlpipe.spec import load_pipeline
+from airflow_mlpipe.tracking.base import StepRecord
+from airflow_mlpipe.workspace import workspace_from_mapping
 
 BODY = bytes(range(256)) * 4096
 OLD = datetime.now(timezone.utc) - timedelta(days=1)
+
+
+PIPELINE = """
+type: pipeline
+name: web
+inputs: {airports: {type: uri_file, path: 'https://BASE/airports.csv?year=2013'}}
+jobs:
+  ingest:
+    type: data_transfer
+    task: copy_data
+    inputs: {airports: '${{parent.inputs.airports}}'}
+    outputs: {raw: {type: uri_folder, name: airports}}
+"""
 
 
 @dataclass
@@ -300,3 +318,30 @@ def test_it_only_reads(store: HttpsDatastore, tmp_path: Path) -> None:
     for verb in verbs:
         with pytest.raises(StoreError, match="keeps no records"):
             verb()
+
+
+@pytest.mark.parametrize("vouched", [True, False])
+def test_a_url_becomes_a_dataset(web: Web, tmp_path: Path, vouched: bool) -> None:
+    web.headers = {"ETag": '"one"'} if vouched else {}
+    (tmp_path / "pipeline.yml").write_text(PIPELINE.replace("BASE", web.base))
+    [step] = load_pipeline(tmp_path / "pipeline.yml").steps
+    stores = {
+        "workspaceblobstore": {"type": "local", "path": "store"},
+        "https": {"type": "https", "allow_private": True},
+    }
+    workspace = workspace_from_mapping({"datastores": stores}, tmp_path)
+
+    def run(run_id: str) -> StepRecord:
+        done = begin(workspace, step, RunInfo("web", run_id, {}, {}, tmp_path), 0)
+        assert isinstance(done, StepRecord)
+        return done
+
+    first, second = run("r1"), run("r2")
+    assert (first.decision, first.registered) == ("ran", {"raw": "airports:1"})
+    assert (second.decision, second.outputs) == ("reused", first.outputs)
+    got = workspace.datastore().manifest(first.outputs["raw"].path)
+    assert got is not None
+    assert [(entry.path, entry.size) for entry in got.entries] == [("airports.csv", len(web.body))]
+    web.body += b"more"
+    web.headers = {"ETag": '"two"'} if vouched else {}
+    assert run("r3").decision == "ran"

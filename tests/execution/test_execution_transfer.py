@@ -18,6 +18,7 @@ from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.execution.selection import matching
 from airflow_mlpipe.execution.transfers.meter import Meter
 from airflow_mlpipe.spec.step import Step
+from airflow_mlpipe.testing.azurite import AzuriteServer
 from airflow_mlpipe.tracking.base import StepRecord
 from airflow_mlpipe.workspace import Workspace, workspace_from_mapping
 
@@ -38,6 +39,15 @@ def workspace(folder: Path, own: str = "local") -> Workspace:
 @pytest.fixture(params=["local", "memory"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
     return workspace(tmp_path, request.param)
+
+
+@pytest.fixture(params=["local", "memory", "azure"])
+def end(request: pytest.FixtureRequest, place: Workspace) -> str:
+    """One end of a transfer: the name of a datastore of the workspace."""
+    name = str(request.param)
+    if name == "azure":
+        place._datastores[name] = request.getfixturevalue("azurite").datastore(name)
+    return name
 
 
 def lay(folder: Path, files: dict[str, bytes] | None = None) -> Path:
@@ -80,25 +90,29 @@ def read(to: Path) -> dict[str, bytes]:
     return {path.relative_to(to).as_posix(): path.read_bytes() for path in to.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("source", ["path", "local", "memory"])
-def test_every_source_arrives_whole(place: Workspace, new_run: NewRun, tmp_path: Path, source: str) -> None:
+@pytest.mark.parametrize("in_a_store", [True, False])
+def test_every_source_arrives_whole(
+    place: Workspace, new_run: NewRun, tmp_path: Path, end: str, in_a_store: bool
+) -> None:
     files = TREE | {name: name.encode() for name in ODD}
-    if source == "path":
-        lay(tmp_path / "src", files)
+    if in_a_store:
+        put(place, end, "src", files, tmp_path)
     else:
-        put(place, source, "src", files, tmp_path)
-    task = step({"i": {"path": "src"} if source == "path" else at(source)})
+        lay(tmp_path / "src", files)
+    task = step({"i": at(end) if in_a_store else {"path": "src"}})
     done = copy(place, task, new_run("r1"))
     assert files_of(place, done, tmp_path) == files
     assert copy(place, task, new_run("r2")).decision == "reused"
     assert list((tmp_path / "scratch").glob("mlp-*")) == []
 
 
-@pytest.mark.parametrize("source", ["local", "memory"])
-@pytest.mark.parametrize("destination", ["local", "memory"])
+@pytest.mark.parametrize("source", ["local", "memory", "azure"])
 def test_every_destination_gets_all(
-    place: Workspace, new_run: NewRun, tmp_path: Path, source: str, destination: str
+    place: Workspace, new_run: NewRun, tmp_path: Path, azurite: AzuriteServer, source: str, end: str
 ) -> None:
+    destination = end
+    if "azure" not in place._datastores:
+        place._datastores["azure"] = azurite.datastore("azure")
     files = TREE | {name: name.encode() for name in ODD}
     put(place, source, "src", files, tmp_path)
     put(place, destination, "out/deep", {"kept.txt": b"mine"}, tmp_path)
@@ -116,10 +130,10 @@ def test_every_destination_gets_all(
 @pytest.mark.parametrize(
     ("mode", "left"), [("merge_with_overwrite", b"new"), ("skip_existing", b"old"), ("fail_if_conflict", None)]
 )
-@pytest.mark.parametrize("destination", ["local", "memory"])
 def test_what_is_there_already(
-    place: Workspace, new_run: NewRun, tmp_path: Path, mode: str, left: bytes | None, destination: str
+    place: Workspace, new_run: NewRun, tmp_path: Path, mode: str, left: bytes | None, end: str
 ) -> None:
+    destination = end
     put(place, "memory", "src", {"same": b"1", "other": b"new", "fresh": b"2"}, tmp_path)
     put(place, destination, "out", {"same": b"1", "other": b"old"}, tmp_path)
     task = step({"i": at("memory")}, mode, **at(destination, "out"))

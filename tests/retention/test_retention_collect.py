@@ -27,14 +27,17 @@ DAY = timedelta(days=1, seconds=1)
 NOTHING = Policy(keep_last=0)
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "azure"])
 def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
-    store = {"type": request.param} | ({"path": "store"} if request.param == "local" else {})
+    store = {"type": "memory"} | ({"type": "local", "path": "store"} if request.param == "local" else {})
     settings = {
         "datastores": {"workspaceblobstore": store},
         "compute": {"local": {"type": "local", "workdir": "jobs"}},
     }
-    return workspace_from_mapping(settings, tmp_path)
+    workspace = workspace_from_mapping(settings, tmp_path)
+    if request.param == "azure":
+        workspace._datastores["workspaceblobstore"] = request.getfixturevalue("azurite").datastore("workspaceblobstore")
+    return workspace
 
 
 def publish(workspace: Workspace, tmp_path: Path, key: str = KEY) -> ReuseRecord:
@@ -191,7 +194,7 @@ def test_readers_beside_a_collection_see_all_or_nothing(workspace: Workspace, tm
     for thread in threads:
         thread.start()
     try:
-        for turn in range(10):
+        for turn in range(4):
             now = MONTHS + turn * timedelta(hours=1)
             retired = collect(workspace, NOTHING, delete=True, now=now)
             assert [item.action for item in retired.items] == ["retire"]
@@ -297,6 +300,24 @@ def test_records_of_another_version_and_other_data_in_the_store_stay(workspace: 
     for days in (0, 2, 4):
         collect(workspace, NOTHING, delete=True, now=MONTHS + timedelta(days=days))
     assert everything(workspace) == before
+
+
+def test_leases_of_results_that_are_gone_go(workspace: Workspace) -> None:
+    job = {
+        "ordinal": 1,
+        "epoch": 0,
+        "key": "k",
+        "attempt": "a",
+        "target": "local",
+        "started": MONTHS,
+        "ended": "failed",
+    }
+    workspace.runs.create_job("p", "r", "s", JobRecord.model_validate({**job, "fingerprint": OTHER_KEY}))
+    for key in (KEY, OTHER_KEY):
+        workspace.datastore().replace(f"mlpipe/flights/{key}/00000001.json", b"{}")
+    [item] = collect(workspace, Policy(keep_last=1), delete=True, now=MONTHS).items
+    assert (item.kind, item.name) == ("leases", "1 steps")
+    assert list(workspace.datastore().keys("mlpipe/flights/")) == [f"mlpipe/flights/{OTHER_KEY}/00000001.json"]
 
 
 def test_a_mark_is_written_at_most_daily_and_not_for_new_results(workspace: Workspace) -> None:
