@@ -1,6 +1,6 @@
 """Many processes, one key, many rounds: one computation and one whole entry each time.
 
-    python -m benchmarks.soak_single_flight --processes 20 --rounds 500 --folder /var/tmp/soak
+    python -m benchmarks.soak_single_flight --processes 20 --rounds 500 --folder /var/tmp/soak --store azurite
 
 Every worker computes under a token of its own and writes it into several files, so an output that mixes two writers
 shows. ``flight``: whole steps, which wait for each other. ``race``: results published without any waiting.
@@ -17,6 +17,8 @@ import secrets
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from airflow_mlpipe.execution.watch import Polling, watch
 from airflow_mlpipe.reuse.base import ReuseRecord
 from airflow_mlpipe.reuse.store import ReuseStore
 from airflow_mlpipe.spec.step import Step
+from airflow_mlpipe.testing.azurite import AzuriteServer
 from airflow_mlpipe.tracking.base import StepRecord
 from airflow_mlpipe.workspace import Workspace, workspace_from_mapping
 
@@ -40,10 +43,22 @@ _COMMAND = "for f in a b c; do echo $MLPIPE_JOB_KEY > ${{outputs.o}}/$f; done"
 def open_workspace(folder: Path) -> Workspace:
     """Return a fresh view of the workspace that all workers share."""
     settings = {
-        "datastores": {"workspaceblobstore": {"type": "local", "path": "store"}},
+        "datastores": {"workspaceblobstore": json.loads((folder / "store.json").read_text())},
         "compute": {"local": {"type": "local", "workdir": "jobs"}},
     }
     return workspace_from_mapping(settings, folder)
+
+
+@contextmanager
+def store_settings(kind: str, folder: Path) -> Iterator[dict[str, Any]]:
+    """Give the settings of a store; Azurite runs as long as they are needed."""
+    if kind == "local":
+        yield {"type": "local", "path": "store"}
+        return
+    with AzuriteServer(folder / "azurite") as server:
+        (folder / "secret").write_text(server.connection_string)
+        (folder / "secret").chmod(0o600)
+        yield server.settings(server.make_container(), {"connection_string": {"file": str(folder / "secret")}})
 
 
 def run_step(workspace: Workspace, step: Step, run: RunInfo) -> StepRecord:
@@ -62,7 +77,9 @@ def run_step(workspace: Workspace, step: Step, run: RunInfo) -> StepRecord:
 def tokens(workspace: Workspace, path: str) -> list[str]:
     """Return what the files of an output hold."""
     root = workspace.datastore().local_path(path)
-    assert root is not None
+    if root is None:
+        root = Path(tempfile.mkdtemp(dir=workspace.folder)) / "output"
+        workspace.datastore().download(path, root)
     return [(root / name).read_text().strip() for name in FILES]
 
 
@@ -144,12 +161,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--processes", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=500)
     parser.add_argument("--folder", type=Path, help="on the file system to be tried; default: a temporary folder")
+    parser.add_argument("--store", choices=("local", "azurite"), default="local")
     parser.add_argument("--mode", choices=sorted(_MODES), action="append", help="default: all")
     options = parser.parse_args(arguments)
     good = True
     for mode in options.mode or sorted(_MODES):
-        with tempfile.TemporaryDirectory(dir=options.folder, prefix="soak-") as folder:
-            result = soak(mode, Path(folder), options.processes, options.rounds)
+        with tempfile.TemporaryDirectory(dir=options.folder, prefix="soak-") as name:
+            folder = Path(name)
+            with store_settings(options.store, folder) as store:
+                (folder / "store.json").write_text(json.dumps(store))
+                result = {"store": options.store, **soak(mode, folder, options.processes, options.rounds)}
         print(json.dumps(result), flush=True)
         good &= result["computed"] == result["entries"] == options.rounds and not result["mixed"] + result["missing"]
     return 0 if good else 1
