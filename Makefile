@@ -9,6 +9,7 @@
 #   make check           ruff, mypy, import-linter
 #   make smoke           a short run on the oldest Airflow lines that are supported, 3.1 and 3.2
 #   make bench           the figures of docs/benchmarks, with the load of the machine
+#   make soak-flight     500 rounds of 20 processes on one key; STORE=azurite takes that store
 #   make soak-gc         24,000 random steps of garbage collection against plain dictionaries
 #   make build           sdist and wheel in dist/
 #   make clean           remove what these targets made, but for the virtual environment
@@ -38,7 +39,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-stop landing azurite test check smoke bench soak-gc build clean
+.PHONY: help venv demo demo-stop landing azurite test check smoke bench soak-flight soak-gc build clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -116,6 +117,9 @@ smoke-%: constraints-airflow-%.txt $(READY)
 
 bench: $(READY)
 	@$(BIN)/python benchmarks/run_all.py
+
+soak-flight: $(READY) $(if $(filter azurite,$(STORE)),$(AZURITE)/.ready)
+	@$(BIN)/python -m benchmarks.soak_single_flight --store $(or $(STORE),local)
 
 soak-gc: $(READY)
 	@$(BIN)/python benchmarks/soak_gc.py
