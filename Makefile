@@ -33,6 +33,10 @@ unexport PYTHONPATH PYTHONHOME
 ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),)
 export UV_SYSTEM_CERTS ?= true
 endif
+# npm has a list of its own as well.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export NODE_EXTRA_CA_CERTS ?= /etc/ssl/certs/ca-certificates.crt
+endif
 
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
