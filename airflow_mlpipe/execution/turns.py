@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow_mlpipe.compute import loop
 from airflow_mlpipe.compute.base import JobHandle, JobState
-from airflow_mlpipe.errors import ConfigError, TransientComputeError
+from airflow_mlpipe.errors import ConfigError, StoreError, TransientComputeError
 from airflow_mlpipe.reuse.flights import Flight
 from airflow_mlpipe.tracking.base import JobRecord
 from airflow_mlpipe.workspace import Workspace
@@ -126,7 +126,10 @@ class _Watch:
         flight = self._workspace.flights.current(self._waiting.key)
         if flight is None or flight.landed or flight.nonce != self._waiting.nonce:
             return flight, self._waiting.record, None, b""
-        jobs = self._workspace.runs.jobs(flight.pipeline, flight.run_id, flight.step)
+        try:
+            jobs = self._workspace.runs.jobs(flight.pipeline, flight.run_id, flight.step)
+        except StoreError:  # a damaged record of another run is that run's trouble; it gives no sign of life
+            jobs = []
         job = next((job for job in jobs if job.ordinal == flight.ordinal), None)
         return flight, record_nonce(self._workspace, self._waiting.key), job, self._workspace.flights.beats(flight)
 

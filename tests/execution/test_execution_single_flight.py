@@ -295,6 +295,17 @@ def test_what_may_not_be_reused_does_not_wait(mode: str, tmp_path: Path) -> None
         follow(workspace, step, make_run("first", tmp_path), first)
 
 
+def test_a_damaged_job_record_of_the_holder_is_no_fault_of_the_waiter(tmp_path: Path) -> None:
+    workspace, step, run = open_workspace(tmp_path, grace=0.3), make_step(), make_run("holder", tmp_path)
+    ticket = begin(workspace, step, run, 0)
+    assert isinstance(ticket, Ticket)
+    [place] = workspace.datastore().keys("mlpipe/jobs/")
+    workspace.datastore().replace(place, b"{")
+    said: list[str] = []
+    assert live(workspace, step, make_run("waiter", tmp_path), said.append).decision == "ran"
+    assert "turn: it gives no sign of life" in said
+
+
 def test_after_the_longest_wait_the_step_runs_all_the_same(tmp_path: Path) -> None:
     workspace, step, run = open_workspace(tmp_path, max_wait=0.2), make_step(), make_run("holder", tmp_path)
     ticket = begin(workspace, step, run, 0)
