@@ -150,7 +150,8 @@ class AzuriteServer:
         name = name or f"c{secrets.token_hex(8)}"
         verify = str(self.certificate) if self.certificate else True
         credential = AzureNamedKeyCredential(self.account, self.key)
-        with ContainerClient(self.account_url, name, credential=credential, connection_verify=verify) as client:
+        options: dict[str, Any] = {"connection_verify": verify, "use_env_settings": False}
+        with ContainerClient(self.account_url, name, credential=credential, **options) as client:
             client.create_container()
         return name
 

@@ -373,3 +373,19 @@ def test_errors_are_in_plain_words(azurite: AzuriteServer, tmp_path: Path, monke
     nowhere = {**config, "account_url": "https://mlpipe-no-such-account.invalid"}
     with pytest.raises(StoreError, match=r"mlpipe-no-such-account\.invalid cannot be reached"):
         AzureBlobDatastore.from_config("blob", nowhere, tmp_path).read("a")
+
+
+def test_proxies_of_the_environment_are_used(
+    azurite: AzuriteServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THE_KEY", azurite.key)
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, azurite.account_url.rpartition("/")[0])
+    config = azurite.settings(azurite.make_container(), {"account_key": {"env": "THE_KEY"}}, retries=0)
+    assert AzureBlobDatastore.from_config("blob", config, tmp_path).read("a") is None
+    elsewhere = {**config, "account_url": "https://mlpipe-no-such-account.invalid"}
+    with pytest.raises(StoreError, match=r"closed connection|proxy"):
+        AzureBlobDatastore.from_config("blob", elsewhere, tmp_path).read("a")
+    monkeypatch.setenv("no_proxy", ".invalid")
+    with pytest.raises(StoreError, match="resolve"):
+        AzureBlobDatastore.from_config("blob", elsewhere, tmp_path).read("a")

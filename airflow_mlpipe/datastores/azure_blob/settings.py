@@ -35,7 +35,7 @@ _IDENTITIES = {
     "workload_identity": ((), ("client_id", "tenant_id")),
     "client_secret": (("tenant_id", "client_id", "secret"), ()),
 }
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def checked_url(name: str, url: str) -> str:
         )
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"Datastore {name!r}: 'account_url' must begin with https:// and name a host.")
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ConfigError(
             f"Datastore {name!r}: 'account_url' must begin with https://, or keys and data could be read on the way. "
             f"Only the emulator on this machine may be reached over http."
