@@ -13,7 +13,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 _WAIT = 1.0
-_MOST = 2_000_000
+_MOST_PAGES = 128 * 1024
+"""Of 4 KiB: about two million blobs. Then all is forgotten, which costs one read of each blob."""
 _TABLE = """
 CREATE TABLE IF NOT EXISTS blob_v1 (
     container TEXT, name TEXT, etag TEXT NOT NULL, size INTEGER NOT NULL, digest TEXT NOT NULL,
@@ -56,7 +57,7 @@ class EtagMemo:
         try:
             with closing(self._connect()) as database, database:
                 database.executemany("INSERT OR REPLACE INTO blob_v1 VALUES (?, ?, ?, ?, ?)", rows)
-                if database.execute("SELECT count(*) FROM blob_v1").fetchone()[0] > _MOST:
+                if _pages(database) > _MOST_PAGES:
                     database.execute("DELETE FROM blob_v1")
         except (OSError, sqlite3.Error, ValueError) as error:
             self._drop_if_damaged(error)
@@ -81,3 +82,9 @@ class EtagMemo:
             with suppress(OSError):
                 for suffix in ("-wal", "-shm", ""):
                     Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+
+
+def _pages(database: sqlite3.Connection) -> int:
+    """Return how many pages hold something; a count of the rows would read them all."""
+    pages, free = (database.execute(f"PRAGMA {what}_count").fetchone()[0] for what in ("page", "freelist"))
+    return int(pages - free)
