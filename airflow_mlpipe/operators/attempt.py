@@ -6,7 +6,9 @@ import asyncio
 import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_mlpipe.compute.base import JobState, JobStatus
 from airflow_mlpipe.errors import ComputeError, StepFailedError
@@ -26,11 +28,31 @@ from airflow_mlpipe.workspace import Workspace
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_mlpipe.operators.base import JobOperator
-
 LONGEST = 30 * 86400.0
 """Seconds after which a job that has no timeout at all is ended: nothing is polled for ever."""
 _KILL_TIME = 4.0
+
+
+class JobTask(Protocol):
+    """What an attempt must know of its task; :class:`~airflow_mlpipe.operators.base.JobOperator` has it."""
+
+    mlpipe_conn_id: str
+    poll_interval: float
+    deferrable: bool
+    defer_after: float
+    execution_timeout: timedelta | None
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the DAG file."""
+
+    @property
+    def step(self) -> Step:
+        """The step that the task is."""
+
+    @property
+    def log(self) -> Any:
+        """The task's log."""
 
 
 class Attempt:
@@ -43,7 +65,7 @@ class Attempt:
     :param epoch: Airflow's ``ti.max_tries``: constant over retries, larger after a clear.
     """
 
-    def __init__(self, operator: JobOperator, workspace: Workspace, step: Step, run: RunInfo, epoch: int) -> None:
+    def __init__(self, operator: JobTask, workspace: Workspace, step: Step, run: RunInfo, epoch: int) -> None:
         self._operator = operator
         self._workspace = workspace
         self._step = step
@@ -53,7 +75,7 @@ class Attempt:
         self._killed = False
 
     @classmethod
-    def open(cls, operator: JobOperator, context: Context) -> Attempt:
+    def open(cls, operator: JobTask, context: Context) -> Attempt:
         """Open the workspace and find out which run this is.
 
         :raises MLPipeError: if the workspace or the run's parameters are wrong.

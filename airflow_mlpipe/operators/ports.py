@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,8 +13,18 @@ from airflow_mlpipe.spec import expressions
 from airflow_mlpipe.spec.expressions import InputRef, OptionalPart, OutputPortRef, OutputRef
 from airflow_mlpipe.spec.step import InputData, OutputData, ParallelTask, Partitions, Step
 
-if TYPE_CHECKING:
-    from airflow_mlpipe.operators.base import BaseStepOperator
+
+class StepTask(Protocol):
+    """What an output must know of the task that writes it."""
+
+    @property
+    def task_id(self) -> str:
+        """Name of the task, and of its step."""
+
+    @property
+    def step(self) -> Step:
+        """The step that the task is."""
+
 
 _KNOWN_KEYS: Mapping[str, type[BaseModel]] = {
     "inputs": InputData,
@@ -32,7 +42,7 @@ class StepOutput:
     :param port: name of the output.
     """
 
-    def __init__(self, operator: BaseStepOperator, port: str) -> None:
+    def __init__(self, operator: StepTask, port: str) -> None:
         self.operator = operator
         self.port = port
 
@@ -49,7 +59,7 @@ class StepOutput:
 class StepOutputs(Mapping[str, StepOutput]):
     """All outputs of a step by name."""
 
-    def __init__(self, operator: BaseStepOperator, ports: Iterable[str]) -> None:
+    def __init__(self, operator: StepTask, ports: Iterable[str]) -> None:
         self._operator = operator
         self._ports = tuple(ports)
 
@@ -92,7 +102,7 @@ def _output_ref(text: str) -> OutputRef | None:
     return parts[0] if len(parts) == 1 and isinstance(parts[0], OutputRef) else None
 
 
-def producers(inputs: Mapping[str, Any]) -> Iterator[BaseStepOperator]:
+def producers(inputs: Mapping[str, Any]) -> Iterator[Any]:
     """Yield the operators whose outputs were given as inputs."""
     for value in inputs.values():
         output = value.get("path") if isinstance(value, Mapping) else value
