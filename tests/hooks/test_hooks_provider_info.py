@@ -20,7 +20,9 @@ def schema(name: str) -> dict[str, object]:
 
 
 def test_it_obeys_airflows_schema() -> None:
-    jsonschema.validate(get_provider_info(), schema("provider_info.schema.json"))
+    rules = schema("provider_info.schema.json")
+    validator = jsonschema.validators.validator_for(rules)(rules)
+    assert [error.message for error in validator.iter_errors(get_provider_info())] == []
 
 
 def test_the_name_is_the_distributions() -> None:
