@@ -7,11 +7,14 @@ import json
 
 from airflow_mlpipe.spec.model import PipelineSpec
 
-_LAYOUT = {"source", "lines", "warnings"}
+_LAYOUT = {"source", "lines", "files", "warnings"}
 
 
 def spec_hash(spec: PipelineSpec) -> str:
-    """Return ``sha256:<hex>`` of the lowered pipeline; comments, key order and line numbers do not count."""
-    content = spec.model_dump(mode="json", exclude=_LAYOUT)
+    """Return ``sha256:<hex>`` of the lowered pipeline; comments, key order and line numbers do not count.
+
+    What is at its default is left out, so that a key that a later version learns changes no hash.
+    """
+    content = spec.model_dump(mode="json", exclude=_LAYOUT, exclude_defaults=True)
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -13,7 +13,9 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _MAX_LENGTH = 60
 _SOFT_KEYWORDS = ("_", "case", "match", "type")
 """Written out: the standard library's list grows, and the same spec must give the same bytes on every Python."""
-_TAKEN = frozenset({"DAG", "Param", "pendulum", "timedelta", "plan", "__doc__", *keyword.kwlist, *_SOFT_KEYWORDS})
+_TAKEN = frozenset(
+    {"DAG", "Param", "TaskGroup", "pendulum", "timedelta", "plan", "__doc__", *keyword.kwlist, *_SOFT_KEYWORDS}
+)
 
 
 def is_identifier(name: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,27 @@ class Task:
     :param variable: the Python name; ``arguments["task_id"]`` is the user's.
     :param arguments: keyword arguments, literals or :class:`Call`.
     :param comment: where the step comes from, ``pipeline.yml:12``; empty for our own plan task.
+    :param groups: the task groups that it lies in, the outermost first.
+    :param opens: those of them that begin with this task.
     """
 
     variable: str
     operator: str
     arguments: Mapping[str, Any]
     comment: str = ""
+    groups: tuple[str, ...] = ()
+    opens: tuple[str, ...] = ()
+
+    @property
+    def indent(self) -> int:
+        """Columns before the task's statement."""
+        return 4 * (len(self.groups) + 1)
+
+    @property
+    def headings(self) -> list[tuple[str, int]]:
+        """Each group that begins here and the columns before its statement."""
+        first = len(self.groups) - len(self.opens) + 1
+        return [(group, 4 * (first + depth)) for depth, group in enumerate(self.opens)]
 
 
 @dataclass(frozen=True)
@@ -76,6 +91,11 @@ class DagPlan:
     models_out: tuple[str, ...] = ()
     models_in: tuple[str, ...] = ()
     version: str = field(default=__version__)
+
+    @property
+    def airflow_names(self) -> list[str]:
+        """What the file imports of ``airflow.sdk``, sorted."""
+        return ["DAG", "Param", *(["TaskGroup"] if any(task.groups for task in self.tasks) else [])]
 
     @property
     def operators(self) -> list[str]:
@@ -118,7 +138,7 @@ def plan_dag(spec: PipelineSpec, folder: Path) -> DagPlan:
         arguments=dag_arguments(spec),
         run_limits=run_limits(spec),
         params=run_params(spec),
-        tasks=(_plan_task(spec), *(_task(spec, step, variables[step.name], move) for step in spec.steps)),
+        tasks=(_plan_task(spec), *_tasks(spec, variables, move)),
         edges=_edges(spec, variables),
         models_out=tuple(_models_out(spec)),
         models_in=tuple(_models_in(spec)),
@@ -135,13 +155,28 @@ def _plan_task(spec: PipelineSpec) -> Task:
     return Task("plan", _PLAN_OPERATOR, {"task_id": task_id, **plan_arguments(spec)})
 
 
-def _task(spec: PipelineSpec, step: Step, variable: str, move: Relocation) -> Task:
+def _tasks(spec: PipelineSpec, variables: Mapping[str, str], move: Relocation) -> Iterator[Task]:
+    """Yield the steps' tasks; those of a group follow each other, because jobs and not steps are put in order."""
+    before: tuple[str, ...] = ()
+    for step in spec.steps:
+        groups = spec.groups(step.name)
+        shared = next((n for n, pair in enumerate(zip(groups, before, strict=False)) if pair[0] != pair[1]), None)
+        shared = min(len(groups), len(before)) if shared is None else shared
+        yield _task(spec, step, variables[step.name], move, (groups, groups[shared:]))
+        before = groups
+
+
+def _task(
+    spec: PipelineSpec, step: Step, variable: str, move: Relocation, groups: tuple[tuple[str, ...], tuple[str, ...]]
+) -> Task:
+    inside = ".".join(groups[0])
     arguments = {
-        "task_id": step.name,
+        "task_id": step.name.removeprefix(f"{inside}.") if inside else step.name,
         **step_arguments(step, move),
         **step_task_arguments(spec, step.name),
     }
-    return Task(variable, OPERATORS[step.type], arguments, f"{spec.source.name}:{spec.lines[step.name]}")
+    file = spec.files.get(step.name, spec.source.name)
+    return Task(variable, OPERATORS[step.type], arguments, f"{file}:{spec.lines[step.name]}", *groups)
 
 
 def _edges(spec: PipelineSpec, variables: Mapping[str, str]) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:

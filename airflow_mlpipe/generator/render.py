@@ -76,6 +76,7 @@ class Renderer:
             "comment": _coded(comment),
             "prose": _coded(prose),
             "edge": _coded(edge),
+            "blanks": _coded(blanks),
             "length": len,
         }
 
@@ -126,6 +127,11 @@ def prose(text: str, indent: int = 0) -> str:
         folded, LINE_LENGTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
     )
     return "\n".join(escape(line) for line in wrapped)
+
+
+def blanks(columns: int) -> str:
+    """Return the blanks at the beginning of a line."""
+    return " " * columns
 
 
 def edge(variables: tuple[tuple[str, ...], tuple[str, ...]], indent: int = 0) -> str:

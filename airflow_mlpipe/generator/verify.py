@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from airflow_mlpipe.errors import ConfigError
 from airflow_mlpipe.generator.literals import evaluate, same
@@ -31,14 +32,35 @@ def verify(text: str, plan: DagPlan) -> None:
 
 
 def _compare_tasks(plan: DagPlan, body: list[ast.stmt]) -> None:
-    found: dict[str, ast.expr] = {}
+    found: dict[str, tuple[ast.expr, tuple[str, ...]]] = {}
+    for target, value, groups in _assignments(plan, body, ()):
+        if target in found:
+            raise _bad(plan, f"assigns {target!r} twice")
+        found[target] = value, groups
+    for task in plan.tasks:
+        call, groups = found.get(task.variable, (None, ()))
+        _compare_task(plan, task, call)
+        if groups != task.groups:
+            raise _bad(plan, f"does not write the step {task.arguments['task_id']!r} in the task groups planned")
+
+
+def _assignments(
+    plan: DagPlan, body: list[ast.stmt], groups: tuple[str, ...]
+) -> Iterator[tuple[str, ast.expr, tuple[str, ...]]]:
+    """Yield every assignment to a name, those inside task groups included, with the groups around it."""
     for statement in body:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            if statement.targets[0].id in found:
-                raise _bad(plan, f"assigns {statement.targets[0].id!r} twice")
-            found[statement.targets[0].id] = statement.value
-    for task in plan.tasks:
-        _compare_task(plan, task, found.get(task.variable))
+            yield statement.targets[0].id, statement.value, groups
+        elif isinstance(statement, ast.With) and _called(statement.items[0].context_expr) == "TaskGroup":
+            yield from _assignments(plan, statement.body, (*groups, _group_id(plan, statement.items[0].context_expr)))
+
+
+def _group_id(plan: DagPlan, call: ast.expr) -> str:
+    written = {keyword.arg: keyword.value for keyword in call.keywords} if isinstance(call, ast.Call) else {}
+    name = written.get("group_id")
+    if not isinstance(name, ast.Constant) or not isinstance(name.value, str):
+        raise _bad(plan, "writes a TaskGroup without group_id")
+    return name.value
 
 
 def _compare_task(plan: DagPlan, task: Task, call: ast.expr | None) -> None:

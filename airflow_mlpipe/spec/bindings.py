@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 from airflow_mlpipe.spec.diagnostics import Faults, Place, did_you_mean
-from airflow_mlpipe.spec.documents import InputKeys, Mode, OutputKeys
+from airflow_mlpipe.spec.documents import InputKeys, Mode
 from airflow_mlpipe.spec.expressions import (
     InputRef,
     OutputRef,
@@ -15,30 +14,15 @@ from airflow_mlpipe.spec.expressions import (
     Ref,
     RunFieldRef,
     parse,
-    unparse,
 )
 from airflow_mlpipe.spec.model import Parameter
-from airflow_mlpipe.spec.paths import Source, data_path
+from airflow_mlpipe.spec.paths import data_path
 from airflow_mlpipe.spec.ports import DATA_TYPES, DataPort, Port, ScalarPort, finite, typed
-from airflow_mlpipe.spec.step import DataType, InputData, InputValue, OutputData
+from airflow_mlpipe.spec.scope import Produced, Scope
+from airflow_mlpipe.spec.step import DataType, InputData, InputValue
 from airflow_mlpipe.spec.structure import describe, known, validate
 
 _TREES = frozenset({"uri_folder", "mltable", "mlflow_model"})
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What the jobs of a pipeline may refer to. A value of ``None`` is there but wrong: nothing more is said about it.
-
-    :param inputs: the pipeline's inputs.
-    :param outputs: the pipeline's outputs.
-    :param jobs: each job's outputs.
-    """
-
-    source: Source
-    inputs: dict[str, Port | None]
-    outputs: dict[str, OutputKeys]
-    jobs: dict[str, dict[str, OutputData] | None] = field(default_factory=dict)
 
 
 def differ(given: str | None, wanted: str | None) -> bool:
@@ -112,7 +96,7 @@ class InputBinder:
             self._faults.add(
                 place, "MLP106", f"this input is of type {kind}; text around an expression cannot give that."
             )
-        return unparse(parts)
+        return "".join(self._scope.text(part) for part in parts)
 
     def _mixed(self, part: Ref, place: Place) -> None:
         if isinstance(part, ParameterRef):
@@ -153,7 +137,7 @@ class InputBinder:
                 return self._pipeline_data(ref, given, place, port)
             if isinstance(given, ScalarPort):
                 self._check_scalar(ref, given.parameter, place, port, optional)
-            return str(ref)
+            return self._scope.value(ref)
         if isinstance(ref, OutputRef):
             return self._job_output(ref, place, port, optional)
         if isinstance(ref, RunFieldRef):
@@ -170,7 +154,10 @@ class InputBinder:
         self._check_data_type(ref, given.type, place, port)
         kind = port.type if port else given.type
         mode = (port.mode if port else None) or given.mode
-        return InputData(type=kind, path=given.path or "", mode=mode, optional=given.is_optional)
+        if self._scope.bound is None:
+            return InputData(type=kind, path=given.path or "", mode=mode, optional=given.is_optional)
+        bound = self._scope.bound.get(ref.name)
+        return bound.model_copy(update={"type": kind, "mode": mode}) if isinstance(bound, InputData) else None
 
     def _check_scalar(self, ref: Ref, given: Parameter, place: Place, port: Port | None, optional: bool) -> None:
         if isinstance(port, DataPort):
@@ -190,20 +177,21 @@ class InputBinder:
         if isinstance(port, ScalarPort):
             self._faults.add(place, "MLP106", f"this input is of type {port.parameter.type}, '{ref}' is data.")
         output = self.output(ref, place)
-        if output is not None:
-            self._check_data_type(ref, output.type, place, port)
-            if output.optional and not optional:
-                text = f"'{ref}' may stay empty; this job fails then unless its input is optional too."
-                self._faults.add(place, "MLP206", text)
-        kind = port.type if isinstance(port, DataPort) else (output.type if output else "uri_folder")
-        return InputData(type=kind, path=str(ref), mode=port.mode if isinstance(port, DataPort) else None)
+        if output is None:
+            return InputData(path=str(ref))
+        self._check_data_type(ref, output.data.type, place, port)
+        if output.data.optional and not optional:
+            text = f"'{ref}' may stay empty; this job fails then unless its input is optional too."
+            self._faults.add(place, "MLP206", text)
+        kind = port.type if isinstance(port, DataPort) else output.data.type
+        return InputData(type=kind, path=str(output.ref), mode=port.mode if isinstance(port, DataPort) else None)
 
     def _check_data_type(self, ref: Ref, given: str, place: Place, port: Port | None) -> None:
         wanted = port.type if isinstance(port, DataPort) else given
         if differ(given, wanted):
             self._faults.add(place, "MLP117", f"'{ref}' is of type {given}, this input is of type {wanted}.")
 
-    def output(self, ref: OutputRef, place: Place) -> OutputData | None:
+    def output(self, ref: OutputRef, place: Place) -> Produced | None:
         """Follow a reference to another job's output; ``None`` after noting that there is none."""
         jobs = self._scope.jobs
         if ref.job == self._job:

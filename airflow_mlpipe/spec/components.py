@@ -8,29 +8,36 @@ from typing import Any
 
 from airflow_mlpipe.spec.diagnostics import Faults, Place
 from airflow_mlpipe.spec.documents import OutputKeys
-from airflow_mlpipe.spec.job_documents import CommandComponent, ComponentKeys, ParallelComponent
+from airflow_mlpipe.spec.job_documents import AnyComponent, CommandComponent, ParallelComponent
+from airflow_mlpipe.spec.nested_documents import PipelineComponent
 from airflow_mlpipe.spec.paths import Source
 from airflow_mlpipe.spec.ports import Port, check_port_name, read_component_inputs
 from airflow_mlpipe.spec.reader import read_document
 from airflow_mlpipe.spec.structure import describe, known, validate
 
-_MODELS: dict[str, type[ComponentKeys]] = {"command": CommandComponent, "parallel": ParallelComponent}
+_MODELS: dict[str, type[AnyComponent]] = {
+    "command": CommandComponent,
+    "parallel": ParallelComponent,
+    "pipeline": PipelineComponent,
+}
 
 
 @dataclass(frozen=True)
 class Component:
     """A component that was read.
 
-    :param kind: ``command`` or ``parallel``.
+    :param kind: ``command``, ``parallel`` or ``pipeline``.
     :param keys: the raw component, without what was wrong.
     :param source: where it is written and where its paths start.
+    :param path: its file relative to the pipeline's folder, ``None`` for one that is written in place.
     """
 
     kind: str
-    keys: ComponentKeys
+    keys: AnyComponent
     source: Source
     inputs: dict[str, Port | None]
     outputs: dict[str, OutputKeys]
+    path: str | None = None
 
 
 def read_declared_outputs(data: dict[str, Any] | None, place: Place, faults: Faults) -> dict[str, OutputKeys]:
@@ -49,7 +56,7 @@ def read_declared_outputs(data: dict[str, Any] | None, place: Place, faults: Fau
 
 
 class ComponentReader:
-    """Reads the components of one pipeline.
+    """Reads the components of one pipeline, those of the pipelines inside it included.
 
     :param source: the pipeline file.
     """
@@ -59,10 +66,13 @@ class ComponentReader:
         self._faults = faults
         self._read: dict[str, Component | None] = {}
 
-    def read(self, value: Any, place: Place) -> Component | None:
-        """Return the component that a job names (a file) or holds (a mapping); ``None`` if it is wrong."""
+    def read(self, value: Any, place: Place, source: Source) -> Component | None:
+        """Return the component that a job names (a file) or holds (a mapping); ``None`` if it is wrong.
+
+        :param source: the file that the job is written in; a path starts at its folder.
+        """
         if isinstance(value, dict):
-            return self._build(value, Source(place, "", self._source.folder))
+            return self._build(value, Source(place, source.base, source.folder))
         if not isinstance(value, str):
             self._faults.add(place, "MLP023", f"must be the path of a component file, got {describe(value)}.")
             return None
@@ -70,7 +80,7 @@ class ComponentReader:
             text = f"'{value}': registered components are not supported yet; name the component's file, ./train.yml."
             self._faults.add(place, "MLP026", text)
             return None
-        path = self._source.existing(value.removeprefix("file:"), place, "file", self._faults)
+        path = source.existing(value.removeprefix("file:"), place, "file", self._faults)
         if path is None:
             return None
         if path not in self._read:
@@ -83,11 +93,11 @@ class ComponentReader:
         if document is None:
             return None
         base = posixpath.dirname(posixpath.normpath(path))
-        return self._build(document.data, Source(document.root, base, self._source.folder))
+        return self._build(document.data, Source(document.root, base, self._source.folder), path)
 
-    def _build(self, data: dict[str, Any], source: Source) -> Component | None:
+    def _build(self, data: dict[str, Any], source: Source, path: str | None = None) -> Component | None:
         place, faults = source.place, self._faults
-        kind = data.get("type", "parallel" if "task" in data else "command")
+        kind = data.get("type", _kind_of(data))
         model = _MODELS.get(kind) if isinstance(kind, str) else None
         if model is None:
             hint = known(str(kind), list(_MODELS))
@@ -96,7 +106,14 @@ class ComponentReader:
         keys = validate(model, data, place, faults)
         inputs = read_component_inputs(_mapping(data, "inputs"), source, faults)
         outputs = read_declared_outputs(_mapping(data, "outputs"), place / "outputs", faults)
-        return Component(kind, keys, source, inputs, outputs) if keys is not None else None
+        return Component(kind, keys, source, inputs, outputs, path) if keys is not None else None
+
+
+def _kind_of(data: dict[str, Any]) -> str:
+    """Azure ML's components need not say their type."""
+    if "jobs" in data:
+        return "pipeline"
+    return "parallel" if "task" in data else "command"
 
 
 def _mapping(data: dict[str, Any], key: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from airflow_mlpipe.spec.documents import (
 )
 from airflow_mlpipe.spec.step import CopyMode
 
-LATER_JOB_TYPES = ("sweep", "automl", "spark", "pipeline", "import", "do_while", "if_else", "parallel_for")
+LATER_JOB_TYPES = ("sweep", "automl", "spark", "import", "do_while", "if_else", "parallel_for")
 """Azure ML job types that a pipeline may hold and that are refused by name."""
 
 
@@ -114,10 +114,10 @@ class DataTransferJob(JobKeys):
     sink: Any = refused("only 'task: copy_data' is supported.")
 
 
-class ComponentKeys(Raw):
-    """What every component file may say."""
+class AnyComponent(Raw):
+    """What a component file of any type may say."""
 
-    type: Text | None = Field(None, description="command or parallel.")
+    type: Text | None = Field(None, description="command, parallel or pipeline.")
     schema_url: Any = Field(None, alias="$schema", description="Schema of the file; for editors.")
     name: Any = free("Name of the component; does not count for reuse.")
     version: Any = free("Version of the component; does not count for reuse.")
@@ -127,6 +127,11 @@ class ComponentKeys(Raw):
     is_deterministic: bool = Field(True, description="false: never reused.")
     inputs: Entries | None = Field(None, description="Typed inputs.")
     outputs: Entries | None = Field(None, description="Outputs.")
+
+
+class ComponentKeys(AnyComponent):
+    """What a component file says of one job."""
+
     resources: Resources | None = Field(None, description="Machines.")
     additional_includes: list[Text] = Field(
         default_factory=list, description="Further files and folders that belong to the code."

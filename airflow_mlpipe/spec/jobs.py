@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_mlpipe.spec.components import Component, ComponentReader
 from airflow_mlpipe.spec.diagnostics import Faults, Place, listed
 from airflow_mlpipe.spec.job_documents import LATER_JOB_TYPES, CommandJob, DataTransferJob, JobKeys, ParallelJob
+from airflow_mlpipe.spec.nested_documents import PipelineJob
 from airflow_mlpipe.spec.outputs import OutputBinder
+from airflow_mlpipe.spec.paths import Source
 from airflow_mlpipe.spec.ports import check_port_name
-from airflow_mlpipe.spec.step import OutputData
+from airflow_mlpipe.spec.scope import Outputs, Produced, qualified
 from airflow_mlpipe.spec.structure import describe, known, validate
 
 JOB_MODELS: dict[str, type[JobKeys]] = {
     "command": CommandJob,
     "parallel": ParallelJob,
     "data_transfer": DataTransferJob,
+    "pipeline": PipelineJob,
 }
 MAX_NAME = 250
 """Airflow's limit for dag and task ids."""
@@ -29,18 +32,36 @@ _COMPONENTS_OWN = ("command", "code", "environment", "additional_includes", "is_
 
 @dataclass(frozen=True)
 class Draft:
-    """A job on its way to a step.
+    """A job on its way to a step, or to the steps of a pipeline inside the pipeline.
 
     :param keys: the raw job without what was wrong, ``None`` if too little is left of it.
     :param outputs: ``None`` if they cannot be known.
+    :param inner: the jobs of a pipeline.
+    :param overrides: inputs that another job gives to this one, and where that is written.
     """
 
     name: str
     kind: str
     place: Place
-    keys: JobKeys | None
-    component: Component | None
-    outputs: dict[str, OutputData] | None
+    keys: JobKeys | None = None
+    component: Component | None = None
+    outputs: Outputs | None = None
+    inner: dict[str, Draft] | None = None
+    overrides: dict[str, tuple[object, Place]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where jobs are written.
+
+    :param source: the pipeline or the component that holds them.
+    :param group: qualified name of the job that this pipeline is, empty at the top.
+    :param trail: the component files that led here.
+    """
+
+    source: Source
+    group: str = ""
+    trail: tuple[str, ...] = ()
 
 
 def is_dag_id(name: str) -> bool:
@@ -48,44 +69,48 @@ def is_dag_id(name: str) -> bool:
     return bool(_DAG_ID.fullmatch(name)) and len(name) <= MAX_NAME
 
 
-def _check_name(name: str, place: Place, faults: Faults) -> None:
-    if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
-        rule = f"letters, digits, '_', '-', '.', first a letter or '_', at most {MAX_NAME} characters"
-        faults.add(place, "MLP030", f"'{name}' cannot be the name of a job; {rule}.", of_key=True)
-
-
 class DraftReader:
-    """Reads the jobs of one pipeline."""
+    """Reads the jobs of one pipeline, without looking into the pipelines inside it."""
 
-    def __init__(self, components: ComponentReader, outputs: OutputBinder, faults: Faults) -> None:
+    def __init__(self, components: ComponentReader, outputs: OutputBinder, frame: Frame, faults: Faults) -> None:
         self._components = components
         self._outputs = outputs
+        self._frame = frame
         self._faults = faults
 
     def read(self, name: str, data: Any, place: Place) -> Draft:
         """Read one job; what is wrong is noted and the rest kept."""
-        _check_name(name, place, self._faults)
-        unknown = Draft(name, "", place, None, None, None)
+        self._check_name(name, place)
+        unknown = Draft(name, "", place)
         if not isinstance(data, dict):
             self._faults.add(place, "MLP023", f"must be a mapping of keys, got {describe(data)}.")
             return unknown
         component = None
         if "component" in data and data.get("type") not in LATER_JOB_TYPES:
-            component = self._components.read(data["component"], place / "component")
+            component = self._components.read(data["component"], place / "component", self._frame.source)
         kind = self._kind(data, component, place)
         if kind is None:
             return unknown
         keys = validate(JOB_MODELS[kind], data, place, self._faults)
         if "component" in data:
             self._check_beside_component(data, place)
+        elif kind == "pipeline":
+            text = "the key 'component' is missing: the file with the pipeline's inputs, outputs and jobs."
+            self._faults.add(place, "MLP022", text, of_key=True)
+            return unknown
         fits = component is None or component.kind == kind
         if component is not None and not fits:
             text = f"the component is of type '{component.kind}', the job of type '{kind}'."
             self._faults.add(place / "component", "MLP025", text)
-        lost = keys is None or not fits or ("component" in data and component is None)
-        return Draft(
-            name, kind, place, keys, component, None if lost else self._read_outputs(name, keys, component, place)
-        )
+        if keys is None or not fits or ("component" in data and component is None):
+            return Draft(name, kind, place, keys, component)
+        return Draft(name, kind, place, keys, component, self._read_outputs(name, keys, component, place))
+
+    def _check_name(self, name: str, place: Place) -> None:
+        full = qualified(self._frame.group, name)
+        if not _NAME.fullmatch(name) or len(full) > MAX_NAME:
+            rule = f"letters, digits, '_', '-', '.', first a letter or '_', at most {MAX_NAME} characters"
+            self._faults.add(place, "MLP030", f"'{full}' cannot be the name of a job; {rule}.", of_key=True)
 
     def _kind(self, data: dict[str, Any], component: Component | None, place: Place) -> str | None:
         kind = data.get("type")
@@ -113,14 +138,13 @@ class DraftReader:
             if key in data:
                 self._faults.add(place / key, "MLP025", "belongs to the component; this job names one.", of_key=True)
 
-    def _read_outputs(
-        self, name: str, keys: JobKeys | None, component: Component | None, place: Place
-    ) -> dict[str, OutputData]:
+    def _read_outputs(self, name: str, keys: JobKeys, component: Component | None, place: Place) -> Outputs:
         declared = component.outputs if component else {}
-        given = (keys.outputs if keys else None) or {}
-        optional = set(keys.airflow.optional_outputs) if keys and keys.airflow else set()
+        given = keys.outputs or {}
+        optional = set(keys.airflow.optional_outputs) if keys.airflow else set()
         exports = isinstance(keys, DataTransferJob)
-        result: dict[str, OutputData] = {}
+        step = qualified(self._frame.group, name)
+        result: Outputs = {}
         for port in [*declared, *(port for port in given if port not in declared)]:
             here = place / "outputs" / port
             check_port_name(port, here, self._faults) if port in given else None
@@ -128,8 +152,8 @@ class DraftReader:
                 hint = known(port, list(declared))
                 self._faults.add(here, "MLP112", f"the component has no output '{port}'.{hint}", of_key=True)
             output = self._outputs.bind(given.get(port), here, declared.get(port), f"{name}.{port}", exports)
-            result[port] = output.model_copy(update={"optional": port in optional})
-        for number, port in enumerate(keys.airflow.optional_outputs if keys and keys.airflow else ()):
+            result[port] = Produced(step, port, output.model_copy(update={"optional": port in optional}))
+        for number, port in enumerate(keys.airflow.optional_outputs if keys.airflow else ()):
             if port not in result:
                 here = place / "airflow" / "optional_outputs" / number
                 self._faults.add(here, "MLP116", f"the job has no output '{port}'.{known(port, list(result))}")

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import Path
 from typing import Any
 
 from airflow_mlpipe.errors import SpecError
 from airflow_mlpipe.spec.airflow_keys import read_airflow
-from airflow_mlpipe.spec.bindings import Scope
 from airflow_mlpipe.spec.components import ComponentReader, read_declared_outputs
 from airflow_mlpipe.spec.diagnostics import Faults, Place
-from airflow_mlpipe.spec.documents import AirflowKeys, Settings
+from airflow_mlpipe.spec.documents import Settings
+from airflow_mlpipe.spec.graph import GraphLowerer, finished
 from airflow_mlpipe.spec.job_documents import PipelineDocument
-from airflow_mlpipe.spec.jobs import Draft, DraftReader, is_dag_id
-from airflow_mlpipe.spec.lowering import Defaults, Lowered, StepLowerer
+from airflow_mlpipe.spec.jobs import Frame, is_dag_id
+from airflow_mlpipe.spec.lowering import Lowered
 from airflow_mlpipe.spec.model import AirflowBlock, Parameter, PipelineSpec
-from airflow_mlpipe.spec.ordering import cycle, ordered
+from airflow_mlpipe.spec.nesting import JobsReader
 from airflow_mlpipe.spec.outputs import OutputBinder
 from airflow_mlpipe.spec.paths import Source
 from airflow_mlpipe.spec.ports import Port, ScalarPort, read_pipeline_inputs
 from airflow_mlpipe.spec.reader import Document, read_document
-from airflow_mlpipe.spec.software import compute_name
-from airflow_mlpipe.spec.step import Step
+from airflow_mlpipe.spec.scope import Scope
+from airflow_mlpipe.spec.settings import pipeline_defaults
 from airflow_mlpipe.spec.structure import texts, validate
-
-USUAL_DATASTORE = "workspaceblobstore"
-"""Azure ML's default datastore, and ours."""
 
 
 def load_pipeline(path: str | Path) -> PipelineSpec:
@@ -62,26 +60,15 @@ class _Loader:
         """Return the pipeline, ``None`` when there are errors."""
         faults, place = self._faults, self._place
         keys = validate(PipelineDocument, self._data, place, faults)
-        airflow = read_airflow(self._airflow_keys(keys), place / "airflow", faults)
+        airflow = read_airflow(keys.airflow if keys else None, place / "airflow", faults)
         inputs = read_pipeline_inputs(_section(self._data, "inputs"), self._source, faults)
-        outputs = read_declared_outputs(_section(self._data, "outputs"), place / "outputs", faults)
-        reader = DraftReader(ComponentReader(self._source, faults), OutputBinder(outputs, faults), faults)
-        drafts = {
-            name: reader.read(name, value, place / "jobs" / name)
-            for name, value in _section(self._data, "jobs").items()
-        }
-        scope = Scope(self._source, inputs, outputs, {name: draft.outputs for name, draft in drafts.items()})
-        lowerer = StepLowerer(scope, self._defaults(keys), faults)
-        lowered = {name: lowerer.lower(draft) for name, draft in drafts.items()}
-        upstream = {name: self._known(found, drafts) for name, found in lowered.items()}
-        self._check_cycle(upstream)
+        steps = self._steps(keys, inputs)
         self._check_schedule(airflow, inputs)
         name = self._name(keys, airflow)
         tags = texts(keys.tags if keys else None, place / "tags", faults)
         if faults.errors or keys is None:
             return None
-        order = ordered(upstream)
-        steps = {name: found for name, found in lowered.items() if found is not None}
+        names = {step.fields["name"]: step for step in steps}
         return PipelineSpec(
             source=self._path,
             name=name,
@@ -89,49 +76,35 @@ class _Loader:
             description=keys.description,
             tags=tags,
             parameters=self._parameters(inputs),
-            steps=tuple(Step(**steps[job].fields, upstream=tuple(upstream[job])) for job in order),
-            step_options={job: steps[job].options for job in order},
+            steps=tuple(finished(steps)),
+            step_options={step: lowered.options for step, lowered in names.items()},
             airflow=airflow,
-            lines={job: (place / "jobs" / job).position(of_key=True).line for job in order},
+            lines={step: lowered.place.position(of_key=True).line for step, lowered in names.items()},
+            step_groups={step: lowered.groups for step, lowered in names.items() if lowered.groups},
+            files={step: self._file(lowered) for step, lowered in names.items() if lowered.place.file != place.file},
             warnings=faults.warnings,
         )
 
-    def _airflow_keys(self, keys: PipelineDocument | None) -> AirflowKeys | None:
-        return keys.airflow if keys else None
+    def _steps(self, keys: PipelineDocument | None, inputs: dict[str, Port | None]) -> list[Lowered]:
+        """Read the jobs to the bottom, then lower them."""
+        faults, place = self._faults, self._place
+        binder = OutputBinder(read_declared_outputs(_section(self._data, "outputs"), place / "outputs", faults), faults)
+        reader = JobsReader(ComponentReader(self._source, faults), faults)
+        drafts = reader.read(_section(self._data, "jobs"), place / "jobs", binder, Frame(self._source))
+        for port in binder.unwritten:
+            text = f"no job writes the output '{port}'; bind it, '${{{{parent.outputs.{port}}}}}', or drop it."
+            faults.add(place / "outputs" / port, "MLP207", text, of_key=True)
+        scope = Scope(self._source, inputs, {name: draft.outputs for name, draft in drafts.items()})
+        settings = (keys.settings if keys else None) or Settings()
+        defaults = pipeline_defaults(settings, keys.compute if keys else None, place, faults)
+        return GraphLowerer(scope, defaults, faults).lower(drafts, place / "jobs")
+
+    def _file(self, lowered: Lowered) -> str:
+        """Return the file that a step is written in, relative to the pipeline's folder."""
+        return posixpath.relpath(lowered.place.file, posixpath.dirname(self._place.file) or ".")
 
     def _parameters(self, inputs: dict[str, Port | None]) -> dict[str, Parameter]:
         return {name: port.parameter for name, port in inputs.items() if isinstance(port, ScalarPort)}
-
-    def _known(self, lowered: Lowered | None, drafts: dict[str, Draft]) -> list[str]:
-        """Return the upstream jobs once each, in the order of the file."""
-        found = set(lowered.upstream if lowered else ())
-        return [name for name in drafts if name in found]
-
-    def _defaults(self, keys: PipelineDocument | None) -> Defaults:
-        settings = (keys.settings if keys else None) or Settings()
-        place = self._place
-        self._note_settings(settings, place / "settings")
-        compute = compute_name(keys.compute if keys else None, place / "compute", self._faults)
-        default = compute_name(settings.default_compute, place / "settings" / "default_compute", self._faults)
-        if compute and default and compute != default:
-            text = f"says '{default}', the pipeline's 'compute' says '{compute}'; keep one."
-            self._faults.add(place / "settings" / "default_compute", "MLP025", text)
-        return Defaults(compute or default, settings.force_rerun)
-
-    def _note_settings(self, settings: Settings, place: Place) -> None:
-        datastore = settings.default_datastore
-        if datastore is not None and datastore.removeprefix("azureml:") != USUAL_DATASTORE:
-            text = f"'{datastore}' is not used: results go to the default datastore of the workspace."
-            self._faults.add(place / "default_datastore", "MLP202", text)
-        if settings.continue_on_step_failure is False:
-            text = "is not used: jobs that do not depend on a failed job go on, as with true."
-            self._faults.add(place / "continue_on_step_failure", "MLP205", text)
-
-    def _check_cycle(self, upstream: dict[str, list[str]]) -> None:
-        loop = cycle(upstream)
-        if loop:
-            text = f"these jobs wait for each other: {' -> '.join(loop)}. Cut one of the references."
-            self._faults.add(self._place / "jobs" / loop[0], "MLP109", text, of_key=True)
 
     def _check_schedule(self, airflow: AirflowBlock, inputs: dict[str, Port | None]) -> None:
         if airflow.schedule is None:

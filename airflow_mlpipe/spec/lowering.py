@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_mlpipe.spec.bindings import InputBinder, Scope
+from airflow_mlpipe.spec.bindings import InputBinder
 from airflow_mlpipe.spec.checks import PortTexts
 from airflow_mlpipe.spec.diagnostics import Faults, Place
 from airflow_mlpipe.spec.documents import JobAirflowKeys, Resources
 from airflow_mlpipe.spec.job_documents import JobKeys
+from airflow_mlpipe.spec.job_inputs import JobInputs
 from airflow_mlpipe.spec.jobs import Draft
 from airflow_mlpipe.spec.model import StepOptions
 from airflow_mlpipe.spec.parallel_keys import parallel_task
-from airflow_mlpipe.spec.partition_keys import apply_input_keys
 from airflow_mlpipe.spec.paths import Source
-from airflow_mlpipe.spec.ports import Port, ScalarPort, check_port_name
+from airflow_mlpipe.spec.scope import Scope
 from airflow_mlpipe.spec.software import check_script, code_folder, compute_name, environment, includes
-from airflow_mlpipe.spec.step import InputData, InputValue
-from airflow_mlpipe.spec.structure import known, texts
+from airflow_mlpipe.spec.step import InputValue
+from airflow_mlpipe.spec.structure import texts
 from airflow_mlpipe.spec.times import duration
-from airflow_mlpipe.spec.transfer_keys import refuse_transfer_keys, transfer_fields
+from airflow_mlpipe.spec.transfer_keys import transfer_fields
 
 
 @dataclass(frozen=True)
@@ -28,20 +28,29 @@ class Lowered:
     """A job with nothing left to look up.
 
     :param fields: the keyword arguments of its ``Step``.
-    :param upstream: jobs that must end first; may name jobs more than once.
+    :param upstream: jobs of the same pipeline that must end first; may name jobs more than once.
+    :param place: where the job is written.
+    :param after: steps that must end first although no data flows.
+    :param groups: the groups that it lies in, the outermost first.
+    :param rank: where it was written: its number among the jobs of each pipeline, from the outside in.
     """
 
     fields: dict[str, Any]
     upstream: list[str]
     options: StepOptions
+    place: Place
+    after: tuple[str, ...] = ()
+    rank: tuple[int, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """What the pipeline says for all of its jobs."""
+    """What a pipeline says for all of its jobs."""
 
     compute: str | None = None
     force_rerun: bool = False
+    options: StepOptions = field(default_factory=StepOptions)
 
 
 class StepLowerer:
@@ -57,17 +66,18 @@ class StepLowerer:
         keys, component = draft.keys, draft.component
         if keys is None or draft.outputs is None:
             return None
-        source = component.source if component else Source(draft.place, "", self._scope.source.folder)
+        written = self._scope.source
+        source = component.source if component else Source(draft.place, written.base, written.folder)
         definition = component.keys if component else keys
         airflow = keys.airflow or JobAirflowKeys()
         binder = InputBinder(draft.name, self._scope, self._faults)
-        inputs, optional = self._inputs(draft, keys, airflow, binder)
+        inputs, optional = JobInputs(self._scope, self._faults).read(draft, binder)
         ports = PortTexts(component.inputs if component else inputs, optional, draft.outputs, self._faults)
         fields: dict[str, Any] = {
-            "name": draft.name,
+            "name": self._scope.step(draft.name),
             "type": draft.kind,
             "inputs": inputs,
-            "outputs": draft.outputs,
+            "outputs": {port: output.data for port, output in draft.outputs.items()},
             "compute": compute_name(keys.compute, draft.place / "compute", self._faults) or self._defaults.compute,
             "environment_variables": self._variables(definition, source.place, keys, draft.place),
             "is_deterministic": definition.is_deterministic and airflow.allow_reuse and not self._defaults.force_rerun,
@@ -77,59 +87,8 @@ class StepLowerer:
         }
         fields |= self._work(draft, definition, source, ports, inputs)
         self._machines(keys.resources, draft.place, draft.kind)
-        self._machines(component.keys.resources if component else None, source.place, draft.kind)
-        upstream = [*binder.upstream, *self._run_after(draft.name, airflow, draft.place)]
-        return Lowered(fields, upstream, self._options(airflow, draft.place / "airflow"))
-
-    def _inputs(
-        self, draft: Draft, keys: JobKeys, airflow: JobAirflowKeys, binder: InputBinder
-    ) -> tuple[dict[str, InputValue], set[str]]:
-        """Return the inputs by port, and the names of those that may be absent."""
-        given = keys.inputs or {}
-        place = draft.place / "inputs"
-        if draft.component is None:
-            optional = set(airflow.optional_inputs)
-            for port in given:
-                check_port_name(port, place / port, self._faults)
-            for number, port in enumerate(airflow.optional_inputs):
-                if port not in given:
-                    here = draft.place / "airflow" / "optional_inputs" / number
-                    self._faults.add(here, "MLP116", f"the job has no input '{port}'.{known(port, list(given))}")
-            inputs = {port: binder.bind(value, place / port, None, port in optional) for port, value in given.items()}
-            optional |= {port for port, value in inputs.items() if isinstance(value, InputData) and value.optional}
-        else:
-            ports = draft.component.inputs
-            optional = {name for name, port in ports.items() if port is not None and port.is_optional}
-            inputs = self._component_inputs(ports, given, place, binder)
-            for number, port in enumerate(airflow.optional_inputs):
-                here = draft.place / "airflow" / "optional_inputs" / number
-                self._faults.add(
-                    here, "MLP025", f"the component says what is optional; write 'optional: true' for '{port}' there."
-                )
-        if keys.airflow is not None:
-            inputs = apply_input_keys(inputs, keys.airflow, draft.place / "airflow", self._scope, self._faults)
-        if draft.kind != "data_transfer":
-            refuse_transfer_keys(inputs, airflow, draft.place, self._faults)
-        return inputs, optional
-
-    def _component_inputs(
-        self, ports: dict[str, Port | None], given: dict[str, Any], place: Place, binder: InputBinder
-    ) -> dict[str, InputValue]:
-        inputs: dict[str, InputValue] = {}
-        for name in given:
-            if name not in ports:
-                hint = known(name, list(ports))
-                self._faults.add(place / name, "MLP111", f"the component has no input '{name}'.{hint}", of_key=True)
-        for name, port in ports.items():
-            if given.get(name) is not None:
-                optional = port is not None and port.is_optional
-                inputs[name] = binder.bind(given[name], place / name, port, optional)
-            elif isinstance(port, ScalarPort) and port.parameter.default is not None:
-                inputs[name] = port.parameter.default
-            elif port is not None and not port.is_optional and (not place.is_written or place.text is None):
-                kind = port.parameter.type if isinstance(port, ScalarPort) else port.type
-                self._faults.add(place, "MLP110", f"the component needs its input '{name}' ({kind}).", of_key=True)
-        return inputs
+        self._machines(getattr(component.keys, "resources", None) if component else None, source.place, draft.kind)
+        return Lowered(fields, binder.upstream, self.options(airflow, draft.place / "airflow"), draft.place)
 
     def _variables(self, definition: Any, there: Place, keys: JobKeys, here: Place) -> dict[str, str]:
         variables = texts(definition.environment_variables, there / "environment_variables", self._faults)
@@ -198,25 +157,17 @@ class StepLowerer:
                 here, "MLP027", "is not supported: jobs over several machines are not supported yet; write 1."
             )
 
-    def _run_after(self, name: str, airflow: JobAirflowKeys, place: Place) -> list[str]:
-        found = []
-        for number, other in enumerate(airflow.run_after):
-            here = place / "airflow" / "run_after" / number
-            if other == name:
-                self._faults.add(here, "MLP118", "a job cannot run after itself.")
-            elif other not in self._scope.jobs:
-                self._faults.add(here, "MLP115", f"there is no job '{other}'.{known(other, list(self._scope.jobs))}")
-            else:
-                found.append(other)
-        return found
-
-    def _options(self, airflow: JobAirflowKeys, place: Place) -> StepOptions:
-        return StepOptions(
-            run_after=tuple(dict.fromkeys(airflow.run_after)),
-            retries=airflow.retries,
-            retry_delay=duration(airflow.retry_delay, place / "retry_delay", self._faults),
-            pool=airflow.pool,
-            queue=airflow.queue,
-            priority_weight=airflow.priority_weight,
-            execution_timeout=duration(airflow.execution_timeout, place / "execution_timeout", self._faults),
+    def options(self, airflow: JobAirflowKeys, place: Place) -> StepOptions:
+        """Return what Airflow is told about a job; what it does not say, the pipeline that holds it may have said."""
+        said: dict[str, Any] = {
+            "run_after": tuple(dict.fromkeys(airflow.run_after)) or None,
+            "retries": airflow.retries,
+            "retry_delay": duration(airflow.retry_delay, place / "retry_delay", self._faults),
+            "pool": airflow.pool,
+            "queue": airflow.queue,
+            "priority_weight": airflow.priority_weight,
+            "execution_timeout": duration(airflow.execution_timeout, place / "execution_timeout", self._faults),
+        }
+        return self._defaults.options.model_copy(
+            update={key: value for key, value in said.items() if value is not None}
         )

@@ -176,7 +176,10 @@ class PipelineSpec(StrictModel):
     :param parameters: the scalar inputs, in the order of the file.
     :param steps: in topological order; steps that are ready together keep the order of the file.
     :param step_options: one for each step.
-    :param lines: line of each step's job in ``source``.
+    :param lines: line of each step's job in its file.
+    :param step_groups: of a step inside a group: the groups, the outermost first; its name is these and the job's,
+        joined by dots.
+    :param files: the file of a step's job, relative to :attr:`folder`, where it is not ``source``.
     :param warnings: what Azure ML would honour and we do not.
     """
 
@@ -191,10 +194,16 @@ class PipelineSpec(StrictModel):
     steps: tuple[Step, ...] = ()
     step_options: dict[str, StepOptions] = Field(default_factory=dict)
     airflow: AirflowBlock = Field(default_factory=AirflowBlock)
+    step_groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     lines: dict[str, int] = Field(default_factory=dict)
+    files: dict[str, str] = Field(default_factory=dict)
     warnings: tuple[Fault, ...] = ()
 
     @property
     def folder(self) -> Path:
         """The folder in which relative paths of steps start."""
         return self.source.parent
+
+    def groups(self, step: str) -> tuple[str, ...]:
+        """Return the groups that a step lies in, the outermost first."""
+        return self.step_groups.get(step, ())

@@ -16,12 +16,20 @@ EXPORT = re.compile(r"azureml://datastores/([A-Za-z0-9_.\-]+)/paths/(.*)", re.DO
 
 
 class OutputBinder:
-    """Reads the outputs of all jobs; knows which job writes which output of the pipeline."""
+    """Reads the outputs of all jobs of a pipeline.
+
+    :ivar writers: each output of the pipeline and who writes it, ``<job>.<port>``.
+    """
 
     def __init__(self, outputs: dict[str, OutputKeys], faults: Faults) -> None:
         self._outputs = outputs
         self._faults = faults
-        self._writers: dict[str, str] = {}
+        self.writers: dict[str, str] = {}
+
+    @property
+    def unwritten(self) -> list[str]:
+        """The outputs of the pipeline that no job writes."""
+        return [name for name in self._outputs if name not in self.writers]
 
     def bind(
         self, value: Any, place: Place, declared: OutputKeys | None, writer: str, exports: bool = False
@@ -83,7 +91,7 @@ class OutputBinder:
             hint = known(ref.name, list(self._outputs))
             self._faults.add(place, "MLP105", f"'{ref}' names no output of the pipeline.{hint}")
             return None
-        first = self._writers.setdefault(ref.name, writer)
+        first = self.writers.setdefault(ref.name, writer)
         if first != writer:
             self._faults.add(place, "MLP108", f"'{ref}' is written by '{first}' already; an output has one writer.")
         return self._outputs[ref.name]

@@ -6,11 +6,12 @@ import posixpath
 import re
 from typing import Any
 
-from airflow_mlpipe.spec.bindings import Scope, parsed
+from airflow_mlpipe.spec.bindings import parsed
 from airflow_mlpipe.spec.diagnostics import Faults, Place
 from airflow_mlpipe.spec.documents import JobAirflowKeys, PartitionKeys
 from airflow_mlpipe.spec.expressions import ParameterRef, RunFieldRef
 from airflow_mlpipe.spec.ports import ScalarPort
+from airflow_mlpipe.spec.scope import Scope
 from airflow_mlpipe.spec.step import InputData, InputValue, Partitions
 from airflow_mlpipe.spec.structure import describe, known, validate
 from airflow_mlpipe.spec.times import date
@@ -19,7 +20,7 @@ _DATE_FIELDS = frozenset({"data_interval_start", "data_interval_end", "logical_d
 _STRFTIME = re.compile(r"%([YymdHMSjUWGV%])|%(.?)", re.DOTALL)
 
 
-def _expression(text: str, place: Place, wanted: str, scope: Scope, faults: Faults) -> str | None:
+def _expression(text: str, place: Place, wanted: str, scope: Scope, faults: Faults) -> int | str | None:
     """Return the canonical text of ``${{parent.inputs.x}}`` or a date field of the run; ``None`` if it is neither."""
     parts = parsed(text, place, faults)
     if parts is None:
@@ -37,12 +38,14 @@ def _expression(text: str, place: Place, wanted: str, scope: Scope, faults: Faul
     given = scope.inputs[ref.name]
     if given is not None and not (isinstance(given, ScalarPort) and given.parameter.type == wanted):
         faults.add(place, "MLP106", f"'{ref}' must be an input of type {wanted}.")
-    return str(ref)
+    value = scope.value(ref)
+    return value if isinstance(value, str | int) else None
 
 
 def _anchor(text: str, place: Place, scope: Scope, faults: Faults) -> str | None:
     if "${{" in text:
-        return _expression(text, place, "string", scope, faults)
+        found = _expression(text, place, "string", scope, faults)
+        return found if isinstance(found, str) else None
     return text if date(text, place, faults) is not None else None
 
 

@@ -8,6 +8,7 @@ from airflow_mlpipe.spec import documents, job_documents, schedules
 from airflow_mlpipe.spec.documents import Raw
 from airflow_mlpipe.spec.job_documents import CommandJob, DataTransferJob, ParallelJob, PipelineDocument
 from airflow_mlpipe.spec.jobs import JOB_MODELS
+from airflow_mlpipe.spec.nested_documents import PipelineJob
 from airflow_mlpipe.spec.ports import DATA_TYPES, SCALAR_TYPES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -65,20 +66,23 @@ _JOB_FIELDS: dict[str, Schema] = {
     "environment_variables": _entries(_SCALAR),
     "mini_batch_size": _any_of({"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[0-9]+$"}),
 }
-_JOB: Schema = {
-    "if": {"properties": {"type": {"const": "parallel"}}, "required": ["type"]},
-    "then": _ref(ParallelJob),
-    "else": {
-        "if": {"properties": {"type": {"const": "data_transfer"}}, "required": ["type"]},
-        "then": _ref(DataTransferJob),
-        "else": _ref(CommandJob),
-    },
-}
+
+
+def _job() -> Schema:
+    """The schema of a job by its type; a command need not say it."""
+    schema = _ref(CommandJob)
+    for kind, model in reversed(JOB_MODELS.items()):
+        if model is not CommandJob:
+            condition = {"properties": {"type": {"const": kind}}, "required": ["type"]}
+            schema = {"if": condition, "then": _ref(model), "else": schema}
+    return schema
+
+
 _SHAPES: dict[type[Raw], dict[str, Schema]] = {
     PipelineDocument: {
         "inputs": _entries(_DECLARED_INPUT, _PORT_NAME),
         "outputs": _entries(_DECLARED_OUTPUT, _PORT_NAME),
-        "jobs": {"additionalProperties": _JOB, "propertyNames": _JOB_NAME},
+        "jobs": {"additionalProperties": _job(), "propertyNames": _JOB_NAME},
         "tags": _entries(_SCALAR),
         "name": _ID,
         "compute": _COMPUTE,
@@ -90,6 +94,7 @@ _SHAPES: dict[type[Raw], dict[str, Schema]] = {
         "task": {"const": "copy_data"},
         "outputs": _JOB_FIELDS["outputs"] | {"minProperties": 1, "maxProperties": 1},
     },
+    PipelineJob: _JOB_FIELDS,
     documents.Settings: {"default_compute": _COMPUTE},
     job_documents.ParallelTaskKeys: {"type": {"const": "run_function"}, "environment": _ENVIRONMENT},
     documents.InputKeys: {"type": {"enum": [*SCALAR_TYPES, *DATA_TYPES]}, "default": _SCALAR},
@@ -126,6 +131,7 @@ _NEEDS: dict[type[Raw], Schema] = {
     CommandJob: _any_of({"required": ["command"]}, {"required": ["component"]}),
     ParallelJob: _any_of({"required": ["task", "input_data"]}, {"required": ["component"]}),
     DataTransferJob: {"required": ["task", "inputs", "outputs"]},
+    PipelineJob: {"required": ["component"]},
 }
 """Keys that a kind of job cannot do without."""
 

@@ -22,7 +22,7 @@ def transfer_fields(draft: Draft, inputs: dict[str, InputValue], faults: Faults)
         faults.add(place, "MLP022", "the key 'task' is missing: copy_data.", of_key=True)
     elif keys.task not in (None, "copy_data"):
         faults.add(place / "task", "MLP026", f"only 'copy_data' is supported, got {keys.task!r}.")
-    exported = any(output.path is not None for output in (draft.outputs or {}).values())
+    exported = any(output.data.path is not None for output in (draft.outputs or {}).values())
     if keys.data_copy_mode is None and (len(inputs) > 1 or exported):
         why = "an export" if exported else "several inputs"
         text = (

@@ -88,6 +88,8 @@ def test_a_component_is_inlined_and_typed(flights: PipelineSpec) -> None:
         "rounds": 20.0,
         "tag": "1.10",
         "verbose": False,
+        "note": None,
+        "warm_start": None,
     }
     assert isinstance(step.inputs["rounds"], float)
     assert step.outputs == {"model": OutputData(type="mlflow_model", name="flight-delays")}

@@ -1,5 +1,5 @@
 # Written by airflow-mlpipe 0.1.0 (template retraining): change the spec, not this file.
-# spec hash: sha256:78cfe843d5e0f3eb696da9b30099fab422203575f5b68f4e11f9fd72ebd781bc
+# spec hash: sha256:1ca25d1b19180f7e82c2559f999c25dc61e4bfb276e4912ffa29be58674c99d8
 # spec: ../pipelines/flights/pipeline.yml
 """Flight delays: Predict late arrivals; retrain every month, keep the better model, and
 tell everybody who asks how that went.

@@ -1,5 +1,5 @@
 # Written by airflow-mlpipe 0.1.0 (template general): change the spec, not this file.
-# spec hash: sha256:5de6ee97949fa46ea34d99f91c493de53249193ee08ae6b00a36098177174aa1
+# spec hash: sha256:a0180bc837ace69b91c1d81f4321652ca91a8a63101b9f55138f99b6c42bfd8e
 # spec: ../pipelines/minimal.yml
 """minimal.
 

@@ -1,5 +1,5 @@
 # Written by airflow-mlpipe 0.1.0 (template batch_scoring): change the spec, not this file.
-# spec hash: sha256:3fc9d3e3545a1a824a78314995745cf7ef5bdba42786f99ae155bf711f80d532
+# spec hash: sha256:954876dc1e36adc2a063059c7812d84da70895d9d6d086a915f0c9a11812a9db
 # spec: ../pipelines/scoring.yml
 """scoring.
 

@@ -1,0 +1,119 @@
+# Written by airflow-mlpipe 0.1.0 (template general): change the spec, not this file.
+# spec hash: sha256:af0a08f7b96695492feb1983e14027c76a905cb3c1c7b59e908ffdce7c41476e
+# spec: ../pipelines/nested/pipeline.yml
+"""nested: One pipeline component, used twice, and one inside another.
+
+The spec of this pipeline is ../pipelines/nested/pipeline.yml.
+To write this file anew, run in its folder:
+
+    mlpipe generate ../pipelines/nested/pipeline.yml -o .
+"""
+
+from airflow.sdk import DAG, Param, TaskGroup
+from airflow_mlpipe.operators import (
+    CommandOperator,
+    PlanOperator,
+)
+
+with DAG(
+    dag_id="nested",
+    description="One pipeline component, used twice, and one inside another.",
+    schedule=None,
+    catchup=False,
+    doc_md=__doc__,
+    params={
+        "rounds": Param(3, type="integer"),
+        "reuse": Param(
+            "auto",
+            type="string",
+            enum=["auto", "force", "disable"],
+            description="auto: reuse what is identical; force: run every step, refresh the records; disable: run every step, leave the records alone.",
+        ),
+        "reuse_steps": Param(
+            {},
+            type="object",
+            description='The same for single steps: {"train": "force"}.',
+        ),
+    },
+):
+    plan = PlanOperator(
+        task_id="plan",
+    )
+
+    with TaskGroup(group_id="east_model"):
+        # components/region.yml:12
+        east_model_clean = CommandOperator(
+            task_id="clean",
+            command="python clean.py --raw ${{inputs.raw}} --out ${{outputs.rows}}",
+            code="../pipelines/nested/src",
+            inputs={"raw": {"path": "azureml://datastores/landing/paths/east"}},
+            outputs={"rows": {"type": "uri_folder"}},
+            retries=2,
+            pool="gpu",
+            trigger_rule="none_failed",
+        )
+
+        with TaskGroup(group_id="fit"):
+            # components/fit.yml:9
+            east_model_fit_train = CommandOperator(
+                task_id="train",
+                command='python train.py --rows ${{inputs.rows}} --rounds ${{inputs.rounds}} --title "${{inputs.title}}" $[[--note ${{inputs.note}}]] --out ${{outputs.model}}',
+                code="../pipelines/nested/src",
+                inputs={
+                    "rows": "${{parent.jobs.east_model.clean.outputs.rows}}",
+                    "rounds": "${{parent.inputs.rounds}}",
+                    "title": "${{parent.inputs.rounds}} rounds",
+                    "note": None,
+                },
+                outputs={"model": {"type": "mlflow_model", "name": "east-model"}},
+                retries=2,
+                pool="gpu",
+                trigger_rule="none_failed",
+            )
+
+    with TaskGroup(group_id="west_model"):
+        # components/region.yml:12
+        west_model_clean = CommandOperator(
+            task_id="clean",
+            command="python clean.py --raw ${{inputs.raw}} --out ${{outputs.rows}}",
+            code="../pipelines/nested/src",
+            inputs={"raw": {"path": "azureml://datastores/landing/paths/west"}},
+            outputs={"rows": {"type": "uri_folder"}},
+            compute="gpu-box",
+            trigger_rule="none_failed",
+        )
+
+        with TaskGroup(group_id="fit"):
+            # components/fit.yml:9
+            west_model_fit_train = CommandOperator(
+                task_id="train",
+                command='python train.py --rows ${{inputs.rows}} --rounds ${{inputs.rounds}} --title "${{inputs.title}}" $[[--note ${{inputs.note}}]] --out ${{outputs.model}}',
+                code="../pipelines/nested/src",
+                inputs={
+                    "rows": "${{parent.jobs.west_model.clean.outputs.rows}}",
+                    "rounds": 5,
+                    "title": "5 rounds",
+                    "note": None,
+                },
+                outputs={"model": {"type": "mlflow_model"}},
+                compute="gpu-box",
+                trigger_rule="none_failed",
+            )
+
+    # pipeline.yml:29
+    compare = CommandOperator(
+        task_id="compare",
+        command="echo ${{inputs.east}} ${{inputs.west}} > ${{outputs.best}}/note.txt",
+        inputs={
+            "east": "${{parent.jobs.east_model.fit.train.outputs.model}}",
+            "west": "${{parent.jobs.west_model.fit.train.outputs.model}}",
+        },
+        outputs={"best": {"type": "mlflow_model"}},
+        trigger_rule="none_failed",
+    )
+
+    plan >> east_model_clean
+    east_model_clean >> east_model_fit_train
+    east_model_fit_train >> west_model_clean
+    west_model_clean >> west_model_fit_train
+    [east_model_fit_train, west_model_fit_train] >> compare
