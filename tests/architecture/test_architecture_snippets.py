@@ -60,6 +60,27 @@ def test_every_key_of_the_airflow_blocks_is_documented() -> None:
     assert sorted(key for key in keys if f"`{key}`" not in text) == []
 
 
+def test_pipelines_inside_a_pipeline_are_read(tmp_path: Path) -> None:
+    block = snippets("control-flow.md", "yaml")[0]
+    (tmp_path / "components").mkdir()
+    region = """\
+type: pipeline
+inputs: {raw: {type: uri_folder}, rounds: {type: integer}}
+outputs: {model: {type: uri_folder}}
+jobs:
+  clean:
+    command: cp ${{inputs.raw}}/* ${{outputs.model}}
+    inputs: {raw: "${{parent.inputs.raw}}"}
+    outputs: {model: "${{parent.outputs.model}}"}
+"""
+    (tmp_path / "components/region.yml").write_text(region)
+    head = "type: pipeline\nname: p\ninputs: {east: {type: uri_folder, path: ./east}}\n"
+    (tmp_path / "compare.py").write_text("")
+    spec = load_pipeline(_file(tmp_path, head + block.replace("compare:\n", "compare:\n    code: .\n")))
+    assert [step.name for step in spec.steps] == ["east.clean", "compare"]
+    assert spec.steps[0].outputs["model"].name == "east-model"
+
+
 def test_workspace_file_is_read(tmp_path: Path) -> None:
     (block,) = snippets("workspace.md", "yaml")
     workspace = workspace_from_mapping(yaml.safe_load(block.replace("/data/landing", str(tmp_path))), tmp_path)
