@@ -6,8 +6,10 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any, Protocol
 
+from airflow_mlpipe.compute.job_parts import Capabilities, Carried, JobResources, Role
 from airflow_mlpipe.environment import EnvironmentDefinition
 from airflow_mlpipe.snapshot import Snapshot
 
@@ -42,6 +44,8 @@ class JobSpec:
     :param environment: the software of the step, ``None`` for the target's default interpreter.
     :param folders: absolute paths of folders to create before the command starts (outputs).
     :param timeout: seconds after which the job is ended and counts as failed; ``None`` for no limit.
+    :param resources: the hardware it asks for.
+    :param carried: its data; the target copies what the job could not see otherwise.
     """
 
     command: str
@@ -51,6 +55,8 @@ class JobSpec:
     environment: EnvironmentDefinition | None = None
     folders: Sequence[str] = ()
     timeout: float | None = None
+    resources: JobResources = field(default_factory=JobResources)
+    carried: Sequence[Carried] = ()
 
 
 @dataclass(frozen=True)
@@ -116,9 +122,23 @@ class ComputeTarget(Protocol):
     Built by its class's ``from_config(name, config, folder)``; see :class:`LocalTarget`.
 
     :ivar name: the name under which the workspace knows it.
+    :ivar capabilities: what it can do.
     """
 
     name: str
+    capabilities: Capabilities = Capabilities()
+
+    @property
+    def endpoint(self) -> str:
+        """Whom it talks to. Where it is equal, one :meth:`status` call may ask for the jobs of several targets."""
+        return f"target:{self.name}"
+
+    def seen_as(self, key: str, role: Role, port: str, here: Path) -> str:  # noqa: ARG002 - for targets that copy
+        """Return the path under which the job sees its data.
+
+        :param here: where the data lies on the machine that submits.
+        """
+        return str(here)
 
     @abstractmethod
     async def submit(self, spec: JobSpec, key: str) -> JobHandle:
@@ -139,6 +159,13 @@ class ComputeTarget(Protocol):
     @abstractmethod
     async def logs(self, handle: JobHandle, cursor: str | None = None, limit: int = 65536) -> LogChunk:
         """Return output from the cursor on; ``None`` starts at the beginning. Unknown jobs have an empty, ended log."""
+
+    async def collect(self, handle: JobHandle, carried: Sequence[Carried]) -> None:
+        """Bring the outputs of a job that ended well to where they belong here, verified; what is here already stays.
+
+        :raises DataError: if the copy is not what the job left.
+        :raises TransientComputeError: asking again may help, and goes on where this ended.
+        """
 
     @abstractmethod
     async def cancel(self, handle: JobHandle, grace: float = 10.0) -> None:

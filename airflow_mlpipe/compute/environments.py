@@ -25,8 +25,9 @@ from typing import IO
 
 import yaml
 
-from airflow_mlpipe.compute import launcher, loop
-from airflow_mlpipe.compute.job_folder import remove_tree
+from airflow_mlpipe.compute import loop
+from airflow_mlpipe.compute.far_side.job_folder import remove_tree
+from airflow_mlpipe.compute.far_side.launcher import inherited
 from airflow_mlpipe.environment import EnvironmentDefinition
 from airflow_mlpipe.errors import EnvironmentBuildError
 
@@ -209,7 +210,7 @@ def _base_python(wanted: str | None) -> str:
 
 def _installer_environment() -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if _for_installer(name)}
-    return {**launcher.inherited(), **own, "NO_COLOR": "1", "UV_NO_PROGRESS": "1", "PYTHONUNBUFFERED": "1"}
+    return {**inherited(), **own, "NO_COLOR": "1", "UV_NO_PROGRESS": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def _for_installer(name: str) -> bool:

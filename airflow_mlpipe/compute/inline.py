@@ -11,10 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from airflow_mlpipe.compute import launcher
 from airflow_mlpipe.compute.base import JobSpec
-from airflow_mlpipe.compute.job_folder import ExitRecord, JobFolder
-from airflow_mlpipe.compute.local import LocalTarget, check_keys
+from airflow_mlpipe.compute.environments import EnvironmentCache
+from airflow_mlpipe.compute.far_side import processes
+from airflow_mlpipe.compute.far_side.job_folder import ExitRecord, JobFolder
+from airflow_mlpipe.compute.local import LocalTarget
+from airflow_mlpipe.compute.local_place import LocalPlace
+from airflow_mlpipe.compute.settings import check_keys
 
 
 class InlineTarget(LocalTarget):
@@ -26,11 +29,16 @@ class InlineTarget(LocalTarget):
     """
 
     def __init__(self, name: str) -> None:
-        root = Path(tempfile.mkdtemp(prefix="mlpipe-inline-"))
-        super().__init__(name, root)
+        super().__init__(name, Path(tempfile.mkdtemp(prefix="mlpipe-inline-")))
         self.submissions: list[tuple[str, JobSpec]] = []
-        self._jobs: dict[str, JobFolder] = {}
-        self._finalizer = weakref.finalize(self, _end_all, self.workdir, self._jobs, os.getpid())
+        own = processes.process(os.getpid())
+        watch = ["--watch", str(os.getpid()), own.start] if own else []
+        cache = EnvironmentCache(self.workdir / "environments")
+        submissions = self.submissions
+        self.place = LocalPlace(
+            self.workdir, self.python, cache, watch, lambda key, spec: submissions.append((key, spec))
+        )
+        self._finalizer = weakref.finalize(self, _end_all, self.workdir, submissions, os.getpid())
 
     @classmethod
     def from_config(cls, name: str, config: Mapping[str, Any], folder: Path) -> InlineTarget:  # noqa: ARG003 - contract
@@ -45,23 +53,13 @@ class InlineTarget(LocalTarget):
         """End the jobs that still run and remove the folder; happens by itself when the object or the process ends."""
         self._finalizer()
 
-    def _staged(self, job: JobFolder, spec: JobSpec) -> None:
-        self._jobs[job.key] = job
-        self.submissions.append((job.key, spec))
 
-    def _launcher_options(self) -> list[str]:
-        own = launcher.process(os.getpid())
-        return ["--watch", str(os.getpid()), own.start] if own else []
-
-    def _job(self, key: str) -> JobFolder | None:
-        return self._jobs.get(key)
-
-
-def _end_all(root: Path, jobs: dict[str, JobFolder], owner: int) -> None:
+def _end_all(root: Path, submissions: list[tuple[str, JobSpec]], owner: int) -> None:
     """End what runs and remove the folder; a fork of the owner leaves both alone."""
     if os.getpid() != owner:
         return
-    for job in jobs.values():
+    for key, _ in submissions:
+        job = JobFolder(root, key)
         with suppress(OSError):
             if not isinstance(job.settle(), ExitRecord):
                 job.force_end()

@@ -19,7 +19,7 @@ from airflow_mlpipe.execution.determinism import other_bytes
 from airflow_mlpipe.execution.failure import failure_message, log_tail
 from airflow_mlpipe.execution.flight import alive, end_job, flight_of
 from airflow_mlpipe.execution.inputs import content_now
-from airflow_mlpipe.execution.job import output_places, remove_scratch
+from airflow_mlpipe.execution.job import carried_outputs, output_places, remove_scratch
 from airflow_mlpipe.execution.run_info import RunInfo, Say, Ticket, silent
 from airflow_mlpipe.execution.transfers.export import exported
 from airflow_mlpipe.reuse.base import ReuseRecord
@@ -38,14 +38,17 @@ def finish(
     :returns: the step's final record.
     :raises StepFailedError: if the job did not succeed, with the tail of the script's own output.
     :raises OutputMissingError: if it succeeded without writing what it declared.
+    :raises TransientComputeError: if its outputs cannot be fetched now; finish it again.
     """
     jobs = workspace.runs.jobs(run.pipeline, run.run_id, step.name)
     job = next(job for job in jobs if job.ordinal == ticket.ordinal)
     ending = Ending(workspace, step, run, job, say)
     with alive(workspace, flight_of(workspace, run, step.name, job)):
+        target = workspace.compute(ticket.handle.target)
         if status.state is JobState.SUCCEEDED:
+            loop.run(target.collect(ticket.handle, carried_outputs(workspace, step, job)))
             return ending.succeed(status)
-        raise ending.fail(status, loop.run(log_tail(workspace.compute(ticket.handle.target), ticket.handle)))
+        raise ending.fail(status, loop.run(log_tail(target, ticket.handle)))
 
 
 @dataclass(frozen=True)

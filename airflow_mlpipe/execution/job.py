@@ -6,9 +6,10 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from airflow_mlpipe.compute.base import JobSpec
+from airflow_mlpipe.compute.job_parts import Carried
 from airflow_mlpipe.errors import DataError
 from airflow_mlpipe.execution.bindings import as_text
 from airflow_mlpipe.execution.command import input_variable, output_variable, render_arguments, render_command
@@ -61,18 +62,31 @@ def output_places(workspace: Workspace, step: Step, job: JobRecord) -> dict[str,
     return places
 
 
+def carried_outputs(workspace: Workspace, step: Step, job: JobRecord) -> list[Carried]:
+    """Return the outputs of a job, where they belong here and where the job sees them."""
+    target = workspace.compute(job.target)
+    return [
+        Carried(
+            port,
+            "output",
+            place.local,
+            target.seen_as(job.key, "output", port, place.local),
+            is_file=step.outputs[port].type == "uri_file",
+        )
+        for port, place in output_places(workspace, step, job).items()
+    ]
+
+
 def build_job(workspace: Workspace, resolved: ResolvedStep, job: JobRecord) -> JobSpec:
     """Return the job of a step: command, variables, folders. Inputs that do not lie on this machine are fetched.
 
     :raises DataError: if an input changed or vanished since the step was resolved.
     """
     step = resolved.step
-    places = output_places(workspace, step, job)
+    carried = [*_carried_inputs(workspace, resolved, job), *carried_outputs(workspace, step, job)]
     inputs = {port: as_text(value) for port, value in resolved.values.items()}
-    for port, item in resolved.data.items():
-        _verify(workspace, step, port, item)
-        inputs[port] = str(_local_input(workspace, port, item, job))
-    outputs = {port: str(place.local) for port, place in places.items()}
+    inputs |= {item.port: item.there for item in carried if item.role == "input"}
+    outputs = {item.port: item.there for item in carried if item.role == "output"}
     variables = {name: as_text(value) for name, value in resolved.variables.items()}
     variables |= {input_variable(port): text for port, text in inputs.items()}
     variables |= {output_variable(port): text for port, text in outputs.items()}
@@ -87,12 +101,27 @@ def build_job(workspace: Workspace, resolved: ResolvedStep, job: JobRecord) -> J
         code=resolved.code,
         files=files,
         environment=resolved.environment,
-        folders=[
-            str(place.local.parent if step.outputs[port].type == "uri_file" else place.local)
-            for port, place in places.items()
-        ],
+        folders=[_folder(item) for item in carried if item.role == "output"],
         timeout=step.timeout,
+        carried=carried,
     )
+
+
+def _folder(output: Carried) -> str:
+    """Return the folder that must exist before the command starts."""
+    return str(PurePosixPath(output.there).parent) if output.is_file else output.there
+
+
+def _carried_inputs(workspace: Workspace, resolved: ResolvedStep, job: JobRecord) -> list[Carried]:
+    target = workspace.compute(job.target)
+    carried = []
+    for port, item in resolved.data.items():
+        _verify(workspace, resolved.step, port, item)
+        here = _local_input(workspace, port, item, job)
+        carried.append(
+            Carried(port, "input", here, target.seen_as(job.key, "input", port, here), is_file=here.is_file())
+        )
+    return carried
 
 
 def _verify(workspace: Workspace, step: Step, port: str, item: ResolvedInput) -> None:

@@ -19,7 +19,7 @@ TREE = ("airflow_mlpipe", "dag_templates", "example_dags", "setup.cfg", "pyproje
 NEEDED = (
     "airflow_mlpipe/py.typed",
     "airflow_mlpipe/provider_info.py",
-    "airflow_mlpipe/compute/launcher.py",
+    "airflow_mlpipe/compute/far_side/launcher.py",
     "airflow_mlpipe/dag_templates/general.py.j2",
     "airflow_mlpipe/dag_templates/retraining.py.j2",
     "airflow_mlpipe/dag_templates/batch_scoring.py.j2",

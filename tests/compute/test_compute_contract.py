@@ -2,8 +2,8 @@
 
 import pytest
 
+from airflow_mlpipe.compute.far_side.job_folder import JobFolder
 from airflow_mlpipe.compute.inline import InlineTarget
-from airflow_mlpipe.compute.job_folder import JobFolder
 from airflow_mlpipe.compute.local import LocalTarget
 from airflow_mlpipe.testing.compute_target import ComputeTargetContract
 

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlpipe.compute import launcher
 from airflow_mlpipe.compute.base import JobHandle, JobSpec, JobState
-from airflow_mlpipe.compute.job_folder import JobFolder
+from airflow_mlpipe.compute.far_side import processes
+from airflow_mlpipe.compute.far_side.desk import spawn
+from airflow_mlpipe.compute.far_side.job_folder import JobFolder
+from airflow_mlpipe.compute.far_side.records import put_new
+from airflow_mlpipe.compute.job_payload import launcher_spec
 from airflow_mlpipe.compute.local import LocalTarget
 from airflow_mlpipe.errors import ComputeError, ConfigError, TransientComputeError
 from airflow_mlpipe.testing.jobs import alive, until, wait_for, whole_log
@@ -87,7 +90,11 @@ def starts(target):
 
 def staged(job, spec):
     with job.lock():
-        job.stage(spec, Path(sys.executable), {})
+        job.stage(launcher_spec(spec, sys.executable, waits=False), sys.executable, lambda folder: None)
+
+
+def late_launcher(target, job):
+    spawn([*target.place.desk.program, "launch", str(job.path)], job.path)
 
 
 def state(target):
@@ -163,7 +170,7 @@ def test_a_job_survives_its_submitters_process_group_and_another_process_adopts_
 def test_a_job_is_no_child_of_ours_and_holds_none_of_our_files(target):
     pid = begin(target, "echo $$; sleep 300")
     runner = claim(JobFolder(target.workdir, KEY))["pid"]
-    assert launcher.process(runner).parent != os.getpid()
+    assert processes.process(runner).parent != os.getpid()
     assert os.getsid(runner) != os.getsid(0)
     assert {str(Path(f"/proc/{runner}/fd/{number}").readlink()) for number in (0, 1, 2)} == {"/dev/null"}
     assert str(Path(f"/proc/{pid}/fd/0").readlink()) == "/dev/null"
@@ -183,7 +190,7 @@ def test_a_job_that_nobody_starts_is_lost_and_a_late_launcher_does_nothing(targe
     staged(job, JobSpec("echo late"))
     os.utime(job.path / "spec.json", (0, 0))
     assert state(target).state is JobState.LOST
-    target._spawn(job.path)
+    late_launcher(target, job)
     assert state(target).state is JobState.LOST
     assert starts(target) == []
 
@@ -192,7 +199,7 @@ def test_a_staged_job_can_be_cancelled_before_it_starts(target, job):
     staged(job, JobSpec("echo late"))
     asyncio.run(target.cancel(HANDLE, 0))
     assert state(target).state is JobState.CANCELLED
-    target._spawn(job.path)
+    late_launcher(target, job)
     assert starts(target) == []
 
 
@@ -225,7 +232,7 @@ def test_a_job_that_was_called_lost_does_not_run_on(target, job):
     pid = begin(target, "echo $$; sleep 300")
     lost = {"reason": "lost", "message": "", "exit_code": None, "signal": None, "seconds": 0, "metrics": []}
     runner = claim(job)["pid"]
-    assert launcher.put_new(job.path / "exit.json", lost)
+    assert put_new(job.path / "exit.json", lost)
     deadline = time.monotonic() + 30
     while alive(pid) or alive(runner):
         assert time.monotonic() < deadline
@@ -247,8 +254,8 @@ def test_a_process_number_given_to_somebody_else_is_not_ours(target, job):
     staged(job, JobSpec("true"))
     with subprocess.Popen(["sleep", "300"], start_new_session=True) as stranger:
         try:
-            own = launcher.process(stranger.pid)
-            write_claim(job, pid=stranger.pid, start=str(int(own.start) - 1), **launcher.here())
+            own = processes.process(stranger.pid)
+            write_claim(job, pid=stranger.pid, start=str(int(own.start) - 1), **processes.here())
             asyncio.run(target.cancel(HANDLE, 0))
             assert state(target).state is JobState.LOST
             assert stranger.poll() is None
@@ -259,17 +266,17 @@ def test_a_process_number_given_to_somebody_else_is_not_ours(target, job):
 def test_a_zombie_is_not_running(target, job):
     staged(job, JobSpec("true"))
     with subprocess.Popen(["sleep", "300"]) as child:
-        start = launcher.process(child.pid).start
+        start = processes.process(child.pid).start
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        write_claim(job, pid=child.pid, start=start, **launcher.here())
+        write_claim(job, pid=child.pid, start=start, **processes.here())
         assert state(target).state is JobState.LOST
 
 
 @pytest.mark.parametrize("foreign", [{"boot_id": "another"}, {"pid_namespace": "pid:[1]"}])
 def test_a_launcher_of_another_boot_or_container_counts_by_its_heartbeat(target, job, foreign):
     staged(job, JobSpec("true"))
-    own = {"pid": os.getpid(), "start": launcher.process(os.getpid()).start, **launcher.here(), **foreign}
+    own = {"pid": os.getpid(), "start": processes.process(os.getpid()).start, **processes.here(), **foreign}
     write_claim(job, **own)
     assert state(target).state is JobState.RUNNING
     write_claim(job, age=3600, **own)

@@ -254,9 +254,8 @@ def test_a_data_frame_and_an_array_give_rows():
     assert parallel_driver.rows_of(Array()) == (2, "1.5\n2\n")
 
 
-@pytest.mark.parametrize("name", ["parallel_driver.py", "launcher.py"])
-def test_what_travels_needs_python_3_8_and_its_standard_library_alone(name):
-    tree = ast.parse((DRIVER.parent / name).read_text(), feature_version=(3, 8))
+def test_what_travels_needs_python_3_8_and_its_standard_library_alone():
+    tree = ast.parse(DRIVER.read_text(), feature_version=(3, 8))
     imported = {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {module.partition(".")[0] for module in imported} <= sys.stdlib_module_names

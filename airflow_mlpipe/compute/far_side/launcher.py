@@ -1,14 +1,13 @@
 """The launcher: runs one job, beside the job, and leaves a record of how it ended.
 
-This one file travels with every job. It needs Python 3.8 on Linux and nothing else, and must not import this package.
-
-    python launcher.py [--watch PID START] FOLDER
+    launch [--watch PID START] [--stay] FOLDER
 
 FOLDER holds ``spec.json``. The launcher goes to the background, claims the job by hard-linking ``claim.json`` into
 place (a second launcher of the same job loses and leaves no trace), runs the command with its output in ``log.txt`` and
 links ``exit.json``: whoever writes the first exit record decides how the job ended. An observer that takes the job for
 dead writes one too; a launcher that finds it there ends the command, so no job runs on after it was called lost.
-With ``--watch`` the job also ends when that process is gone.
+With ``--watch`` the job also ends when that process is gone. With ``--stay`` the launcher runs in the foreground, for
+engines whose job ends when the process does that they started.
 """
 
 from __future__ import annotations
@@ -18,14 +17,26 @@ import json
 import math
 import os
 import signal
-import stat
 import sys
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-SPEC, CLAIM, EXIT, CANCEL = "spec.json", "claim.json", "exit.json", "cancel"
-LOG, METRICS, CODE, FILES = "log.txt", "metrics.jsonl", "code", "files"
+from airflow_mlpipe.compute.far_side.digests import digest_outputs
+from airflow_mlpipe.compute.far_side.metrics import read_metrics
+from airflow_mlpipe.compute.far_side.processes import identity, kill_all, marks_of, members, process, reap, signal_all
+from airflow_mlpipe.compute.far_side.records import (
+    CANCEL,
+    CLAIM,
+    CODE,
+    DIGESTS,
+    EXIT,
+    FILES,
+    LOG,
+    METRICS,
+    SPEC,
+    put_new,
+)
 
 INHERITED = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
@@ -37,121 +48,8 @@ TICK = 0.5
 HEARTBEAT = 5.0
 GRACE = 10.0
 DISK_PATIENCE = 600
-METRICS_BYTES = 4 * 1024 * 1024
-METRICS_LINES = 10_000
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PDEATHSIG, _SUBREAPER = 1, 36
-
-
-class Process(NamedTuple):
-    """What the kernel says of a process."""
-
-    parent: int
-    start: str
-
-
-def process(pid: int) -> Process | None:
-    """Return the process with this number, ``None`` if there is none or it is a zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].decode().split()
-    except OSError:
-        return None
-    if not fields or fields[0] in "ZXx":
-        return None
-    return Process(int(fields[1]), fields[19])
-
-
-def here() -> dict[str, str]:
-    """Return what tells this boot and this process-number space from all others."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return {"boot_id": boot, "pid_namespace": os.readlink("/proc/self/ns/pid")}  # noqa: PTH115 - not a path
-
-
-def identity() -> dict[str, Any]:
-    """Return what tells this process from every other, also from a later one with its number."""
-    own = process(os.getpid())
-    return {"pid": os.getpid(), "start": own.start if own else "", **here()}
-
-
-def put_new(path: Path, value: dict[str, Any]) -> bool:
-    """Write JSON under a name that must not exist yet; whole or not at all, and on disk when this returns.
-
-    :return: whether it was us; ``False`` if the name is taken.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
-    try:
-        with temporary.open("w", encoding="ascii") as stream:
-            json.dump(value, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)
-    return True
-
-
-def belongs(pid: int, marks: frozenset[bytes]) -> bool:
-    """Whether the environment of a process carries all these ``NAME=value`` entries."""
-    try:
-        return marks.issubset(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
-    except OSError:
-        return False
-
-
-def marks_of(key: str, folder: Path) -> frozenset[bytes]:
-    """Return the two variables that mark every process of a job."""
-    return frozenset((b"MLPIPE_JOB_KEY=" + key.encode(), b"MLPIPE_JOB_DIR=" + os.fsencode(folder / FILES)))
-
-
-def members(marks: frozenset[bytes], root: int = 0) -> list[int]:
-    """Return all living processes of a job: those that carry its marks, and the descendants of ``root``."""
-    table = {int(name): process(int(name)) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208
-    tree = {root} if root else set()
-    grown = True
-    while tree and grown:
-        children = {pid for pid, known in table.items() if known and known.parent in tree}
-        grown = not children <= tree
-        tree |= children
-    tree.discard(root)
-    own = os.getpid()
-    return [pid for pid, known in table.items() if known and pid != own and (pid in tree or belongs(pid, marks))]
-
-
-def signal_all(pids: list[int], number: int) -> None:
-    """Send a signal to processes that may be gone by now."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)
-
-
-def kill_all(marks: frozenset[bytes], root: int = 0, patience: float = 10.0) -> int:
-    """Kill a job's processes until none is left, also those that it starts meanwhile; return how many would not die."""
-    deadline = time.monotonic() + patience
-    while True:
-        left = members(marks, root)
-        if not left or time.monotonic() > deadline:
-            return len(left)
-        signal_all(left, signal.SIGKILL)
-        if root:
-            reap()
-        time.sleep(0.01)
-
-
-def reap() -> dict[int, int]:
-    """Collect all children that have ended; return their wait statuses."""
-    ended = {}
-    with contextlib.suppress(ChildProcessError):
-        pid, status = os.waitpid(-1, os.WNOHANG)
-        while pid:
-            ended[pid] = status
-            pid, status = os.waitpid(-1, os.WNOHANG)
-    return ended
 
 
 def job_environment(spec: dict[str, Any], folder: Path) -> dict[bytes, bytes]:
@@ -172,50 +70,6 @@ def inherited() -> dict[str, str]:
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
-
-
-def read_metrics(path: Path) -> tuple[list[dict[str, Any]], str]:
-    """Read what the script reported; return the good lines, and a sentence about the bad ones."""
-    try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                return [], "The metrics file is not a regular file and was ignored."
-            text = stream.read(METRICS_BYTES + 1)
-    except FileNotFoundError:
-        return [], ""
-    except OSError as error:
-        return [], f"The metrics file cannot be read: {error.strerror}."
-    lines = text.split(b"\n")
-    cut = len(text) > METRICS_BYTES or len(lines) > METRICS_LINES
-    good, bad = [], []
-    for number, line in enumerate(lines[:METRICS_LINES][: -1 if cut else None], start=1):
-        if line.strip():
-            metric, problem = _metric(line)
-            if metric is None:
-                bad.append(f"line {number}: {problem}")
-            else:
-                good.append(metric)
-    notes = [f"{len(bad)} bad line(s) in the metrics file were ignored ({'; '.join(bad[:3])})."] if bad else []
-    if cut:
-        notes.append(f"The metrics file is longer than {METRICS_LINES} lines or 4 MiB; the rest was ignored.")
-    return good, " ".join(notes)
-
-
-def _metric(line: bytes) -> tuple[dict[str, Any] | None, str]:
-    try:
-        entry = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError):
-        return None, "not JSON"
-    if not isinstance(entry, dict):
-        return None, "not an object with name and value"
-    name, value, step = entry.get("name"), entry.get("value"), entry.get("step")
-    if not isinstance(name, str) or not 0 < len(name) <= 250 or any(0xD800 <= ord(c) <= 0xDFFF for c in name):
-        return None, "name is not a text of 1 to 250 characters"
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
-        return None, f"value of {name!r} is not a finite number"
-    if step is not None and (isinstance(step, bool) or not isinstance(step, int)):
-        return None, f"step of {name!r} is not a whole number"
-    return {"name": name, "value": value, "step": step}, ""
 
 
 class Launcher:
@@ -248,7 +102,17 @@ class Launcher:
             self._watch()
             left = kill_all(self.marks, os.getpid())
             self.message += f" {left} process(es) of the job could not be ended." if left else ""
+            self._digest_outputs()
         self._record(started, time.monotonic() - clock)
+
+    def _digest_outputs(self) -> None:
+        """Note what the job left for others to fetch, before the exit record says that it is all there."""
+        if self.reason or self.status != 0 or not self.spec.get("outputs"):
+            return
+        try:
+            put_new(self.folder / DIGESTS, digest_outputs(self.spec["outputs"]))
+        except (OSError, ValueError) as error:
+            self.reason, self.message = "error", f"{self.message} The outputs cannot be read: {error}.".strip()
 
     def _start(self) -> str:
         import ctypes  # noqa: PLC0415 - slow to import; whoever only plans jobs imports this module too
@@ -375,11 +239,16 @@ def _background() -> int:
     return writing
 
 
+def _foreground() -> int:
+    os.chdir("/")
+    return os.dup(2)
+
+
 def main(arguments: list[str]) -> None:
     """Run the job of the folder named last; see the head of this file."""
     folder = Path(arguments[-1]).resolve()
     watched = (int(arguments[1]), arguments[2]) if arguments[0] == "--watch" else None
-    answer = _background()
+    answer = _foreground() if "--stay" in arguments[:-1] else _background()
     claimed = False
     try:
         spec = json.loads((folder / SPEC).read_text("utf-8"))
@@ -394,7 +263,3 @@ def main(arguments: list[str]) -> None:
     os.close(answer)
     if claimed:
         Launcher(folder, spec, watched).run()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,0 +1,15 @@
+"""The far side as a program.
+
+python3 mlpipe-<digest>.pyz launch [--watch PID START] [--stay] FOLDER
+"""
+
+from __future__ import annotations
+
+from airflow_mlpipe.compute.far_side import launcher
+
+_VERBS = {"launch": launcher.main}
+
+
+def main(arguments: list[str]) -> None:
+    """Run one verb with its arguments."""
+    _VERBS[arguments[0]](arguments[1:])

@@ -1,0 +1,31 @@
+"""From a job to what the launcher reads: plain values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_mlpipe.compute.base import JobSpec
+from airflow_mlpipe.environment import EnvironmentDefinition
+
+
+def launcher_spec(spec: JobSpec, python: str, *, waits: bool) -> dict[str, Any]:
+    """Return the plain values that :meth:`JobFolder.stage` takes.
+
+    :param python: the interpreter of the job's environment.
+    :param waits: an engine starts the launcher when it pleases.
+    """
+    return {
+        "command": spec.command,
+        "variables": {**_activation(spec.environment, python), **spec.variables},
+        "folders": [str(folder) for folder in spec.folders],
+        "timeout": spec.timeout,
+        "waits": waits,
+        "outputs": {item.port: item.there for item in spec.carried if item.role == "output" and item.travels},
+    }
+
+
+def _activation(environment: EnvironmentDefinition | None, python: str) -> dict[str, str]:
+    if environment is None:
+        return {}
+    root = python.rpartition("/")[0].rpartition("/")[0]
+    return {"CONDA_PREFIX" if environment.conda else "VIRTUAL_ENV": root}
