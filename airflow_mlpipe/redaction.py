@@ -7,10 +7,14 @@ known: the query of every URL (a shared access signature is one), bearer tokens,
 from __future__ import annotations
 
 import logging
+import os
 import re
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from urllib.parse import quote, quote_plus
+
+from airflow_mlpipe.errors import ConfigError
 
 HIDDEN = "***"
 _SHORTEST = 4
@@ -49,6 +53,39 @@ class Secret:
 
     def __reduce__(self) -> str:
         raise TypeError("A secret is not written anywhere.")
+
+
+def read_secret(where: str, value: object, folder: Path) -> Secret:
+    """Return a secret from where a setting says that it is kept, ``{env: NAME}`` or ``{file: PATH}``.
+
+    :param where: names the setting in errors.
+    :param folder: where a relative path starts.
+    :raises ConfigError: if it is written out, missing or empty.
+    """
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, Mapping) or len(value) != 1 or next(iter(value)) not in ("env", "file"):
+        raise ConfigError(
+            f"{where} must say where the secret is kept, not the secret itself: {{env: NAME}} or {{file: PATH}}."
+        )
+    ((kind, place),) = value.items()
+    if kind == "env":
+        text = os.environ.get(str(place), "")
+        if not text:
+            raise ConfigError(f"{where}: the environment variable {place} is not set or empty.")
+    else:
+        path = folder / Path(str(place)).expanduser()
+        try:
+            text = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{where}: the file {path} cannot be read: {_reason(error)}.") from None
+        if not text:
+            raise ConfigError(f"{where}: the file {path} is empty.")
+    return Secret(text)
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return (error.strerror or "unknown error") if isinstance(error, OSError) else "it is not UTF-8 text"
 
 
 class Redactor:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from airflow_mlpipe.testing.azurite import AzuriteServer
+from airflow_mlpipe.testing.sshd import SSHServer
 
 ROOT = Path(__file__).resolve().parents[1]
 _HOME = tempfile.mkdtemp(prefix="mlpipe-tests-")
@@ -92,6 +93,13 @@ class AirflowProject:
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzuriteServer]:
     """A real Azurite for all tests that want one; each makes its own container."""
     with AzuriteServer(tmp_path_factory.mktemp("azurite"), program=ROOT / ".azurite") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SSHServer]:
+    """A real SSH server for all tests that want one."""
+    with SSHServer(tmp_path_factory.mktemp("sshd")) as server:
         yield server
 
 

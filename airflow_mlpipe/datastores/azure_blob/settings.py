@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 from airflow_mlpipe.datastores.paths import data_segments
 from airflow_mlpipe.datastores.settings import check_settings
 from airflow_mlpipe.errors import ConfigError, DataError
-from airflow_mlpipe.redaction import Secret
+from airflow_mlpipe.redaction import Secret, read_secret
 
 _SETTINGS = (
     "type",
@@ -172,42 +171,14 @@ def _credential(name: str, value: Any, folder: Path) -> Credential:
     kind, inner = next(iter(value.items()))
     where = f"Datastore {name!r}: credential.{kind}"
     if kind in _SECRETS:
-        return Credential(kind, _secret(where, inner, folder))
+        return Credential(kind, read_secret(where, inner, folder))
     required, optional = _IDENTITIES[kind]
     if not isinstance(inner, Mapping) or not set(required) <= set(inner) <= {*required, *optional}:
         allowed = ", ".join((*required, *(f"{key} (optional)" for key in optional)))
         raise ConfigError(f"{where} has these keys: {allowed or 'none'}.")
     values = {key: str(text) for key, text in inner.items() if key != "secret"}
-    secret = _secret(f"{where}.secret", inner["secret"], folder) if "secret" in inner else None
+    secret = read_secret(f"{where}.secret", inner["secret"], folder) if "secret" in inner else None
     return Credential(kind, secret, values)
-
-
-def _secret(where: str, value: Any, folder: Path) -> Secret:
-    """Return a secret from where the setting says that it is kept."""
-    if isinstance(value, Secret):
-        return value
-    if not isinstance(value, Mapping) or len(value) != 1 or next(iter(value)) not in ("env", "file"):
-        raise ConfigError(
-            f"{where} must say where the secret is kept, not the secret itself: {{env: NAME}} or {{file: PATH}}."
-        )
-    ((kind, place),) = value.items()
-    if kind == "env":
-        text = os.environ.get(str(place), "")
-        if not text:
-            raise ConfigError(f"{where}: the environment variable {place} is not set or empty.")
-    else:
-        path = folder / Path(str(place)).expanduser()
-        try:
-            text = path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{where}: the file {path} cannot be read: {_reason(error)}.") from None
-        if not text:
-            raise ConfigError(f"{where}: the file {path} is empty.")
-    return Secret(text)
-
-
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    return (error.strerror or "unknown error") if isinstance(error, OSError) else "it is not UTF-8 text"
 
 
 def _text(name: str, config: Mapping[str, Any], key: str, example: str) -> str:
