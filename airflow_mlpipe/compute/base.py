@@ -92,6 +92,8 @@ class JobStatus:
     :param raw: the target's own word.
     :param metrics: what the script wrote to ``$MLPIPE_METRICS_FILE``, ``[{"name", "value", "step"}]``, once ended.
     :param seconds: run time of the command, once ended.
+    :param log_end: cursor of the end of the log where the target knows it without a further question; a reader who is
+        there already need not ask :meth:`ComputeTarget.logs`.
     """
 
     state: JobState
@@ -100,6 +102,7 @@ class JobStatus:
     raw: str = ""
     metrics: Sequence[Mapping[str, Any]] = ()
     seconds: float | None = None
+    log_end: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from airflow_mlpipe.compute import loop
 from airflow_mlpipe.compute.base import ComputeTarget, JobHandle, JobSpec, JobState, JobStatus, LogChunk
 from airflow_mlpipe.compute.far_side.job_folder import ExitRecord
 from airflow_mlpipe.compute.job_check import check_spec
-from airflow_mlpipe.compute.place import Place
+from airflow_mlpipe.compute.place import Place, Settled
 
 _STATES = {"cancelled": JobState.CANCELLED, "lost": JobState.LOST, "damaged": JobState.LOST}
 
@@ -87,7 +87,7 @@ class FolderTarget(ComputeTarget):
 
     async def _gone(self, key: str, patience: float) -> bool:
         deadline = time.monotonic() + patience
-        while not isinstance((await self.place.settle([key]))[0], ExitRecord):
+        while not isinstance((await self.place.settle([key]))[0].ending, ExitRecord):
             if time.monotonic() > deadline:
                 return False
             await loop.sleep(0.05)
@@ -105,11 +105,11 @@ class FolderTarget(ComputeTarget):
         return self.place.log_location(handle.key)
 
 
-def as_status(settled: ExitRecord | str) -> JobStatus:
+def as_status(settled: Settled) -> JobStatus:
     """Return what a job's folder says as a status."""
-    if not isinstance(settled, ExitRecord):
-        return JobStatus(JobState(settled), raw=settled)
-    record = settled
+    record, end = settled.ending, str(settled.log_size)
+    if not isinstance(record, ExitRecord):
+        return JobStatus(JobState(record), raw=record, log_end=end)
     default = JobState.SUCCEEDED if record.exit_code == 0 else JobState.FAILED
     state = _STATES.get(record.reason, default if not record.reason else JobState.FAILED)
     words = [] if record.reason or state is JobState.SUCCEEDED else [_how(record)]
@@ -120,6 +120,7 @@ def as_status(settled: ExitRecord | str) -> JobStatus:
         raw=record.reason or "exit",
         metrics=record.metrics,
         seconds=record.seconds,
+        log_end=end,
     )
 
 

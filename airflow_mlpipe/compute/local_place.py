@@ -15,9 +15,9 @@ from airflow_mlpipe.compute.base import JobSpec
 from airflow_mlpipe.compute.environments import EnvironmentCache
 from airflow_mlpipe.compute.far_side import records
 from airflow_mlpipe.compute.far_side.desk import Desk, LaunchError, program_in_place
-from airflow_mlpipe.compute.far_side.job_folder import ExitRecord, StillRunningError
+from airflow_mlpipe.compute.far_side.job_folder import StillRunningError
 from airflow_mlpipe.compute.job_payload import launcher_spec
-from airflow_mlpipe.compute.place import Finished, Place
+from airflow_mlpipe.compute.place import Finished, Place, Settled
 from airflow_mlpipe.environment import EnvironmentDefinition
 from airflow_mlpipe.errors import ComputeError, TransientComputeError
 
@@ -87,13 +87,17 @@ class LocalPlace(Place):
         """Start the launcher of a staged job, away from us; returns when the job is claimed."""
         await self._do(self.desk.start, key, self._options)
 
-    async def settle(self, keys: Sequence[str]) -> list[ExitRecord | str]:
-        """Return for each job how it ended, or ``queued`` or ``running``."""
-        return await self._do(self.desk.settle, keys)
+    async def settle(self, keys: Sequence[str]) -> list[Settled]:
+        """Return what is known of each job; one that died without a record gets it here."""
+        return await self._do(self._settle, keys)
 
-    async def give_up(self, key: str) -> None:
-        """Call a staged job lost that no launcher has claimed."""
-        await self._do(self.desk.give_up, key)
+    def _settle(self, keys: Sequence[str]) -> list[Settled]:
+        endings = self.desk.settle(keys)
+        return [Settled(*both) for both in zip(endings, self.desk.log_sizes(keys), strict=True)]
+
+    async def give_up(self, key: str, reason: str = "lost", message: str = "") -> bool:
+        """End a staged job that no launcher has claimed."""
+        return await self._do(self.desk.give_up, key, reason, message)
 
     async def read_log(self, key: str, offset: int, limit: int) -> tuple[bytes, bool]:
         """Return output from a byte on, and whether it is all there will ever be."""

@@ -22,6 +22,17 @@ class Finished(NamedTuple):
     errors: bytes
 
 
+class Settled(NamedTuple):
+    """What a job's folder says.
+
+    :param ending: how it ended; else ``queued`` or ``running``.
+    :param log_size: bytes of output so far.
+    """
+
+    ending: ExitRecord | str
+    log_size: int
+
+
 class Place(Protocol):
     """A working folder of jobs. Every method raises TransientComputeError if the place cannot be reached or written.
 
@@ -65,12 +76,17 @@ class Place(Protocol):
         """Start the launcher of a staged job as a plain process; nothing happens if the job is claimed."""
 
     @abstractmethod
-    async def settle(self, keys: Sequence[str]) -> list[ExitRecord | str]:
-        """Return for each job how it ended, or ``queued`` or ``running``."""
+    async def settle(self, keys: Sequence[str]) -> list[Settled]:
+        """Return what is known of each job; one that died without a record gets it here."""
 
     @abstractmethod
-    async def give_up(self, key: str) -> None:
-        """Call a staged job lost that no launcher has claimed; a launcher that comes later finds it taken."""
+    async def give_up(self, key: str, reason: str = "lost", message: str = "") -> bool:
+        """End a staged job that no launcher has claimed; one that comes later finds it taken.
+
+        :param reason: ``lost``, ``cancelled`` or ``error``.
+        :param message: for the user.
+        :return: whether there was such a job; if not, what its folder says counts.
+        """
 
     @abstractmethod
     async def read_log(self, key: str, offset: int, limit: int) -> tuple[bytes, bool]:

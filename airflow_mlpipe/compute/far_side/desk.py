@@ -70,11 +70,21 @@ class Desk:
             return ExitRecord("lost", f"The job {key!r} is not known here: this is no run key.")
         return job.settle()
 
-    def give_up(self, key: str) -> None:
-        """Call a staged job lost that no launcher has claimed."""
+    def give_up(self, key: str, reason: str = "lost", message: str = "") -> bool:
+        """End a staged job that no launcher has claimed; return whether there was one."""
         job = self.job(key)
-        if job is not None:
-            job.give_up()
+        return job is not None and job.give_up(reason, message)
+
+    def log_sizes(self, keys: Sequence[str]) -> list[int]:
+        """Return how many bytes of output there are of each job."""
+        return [self._log_size(key) for key in keys]
+
+    def _log_size(self, key: str) -> int:
+        job = self.job(key)
+        try:
+            return job.log.stat().st_size if job else 0
+        except OSError:
+            return 0
 
     def read_log(self, key: str, offset: int, limit: int) -> tuple[bytes, bool]:
         """Return output from a byte on, and whether it is all there will ever be."""

@@ -202,10 +202,16 @@ class JobFolder:
             return put_new(self.path / records.CLAIM, {"pid": 0, "start": "", **processes.here()})
         return True
 
-    def give_up(self) -> None:
-        """Call the job lost unless a launcher has claimed it."""
-        if self.path.exists() and not self.claimed() and self._take():
-            self.settle()
+    def give_up(self, reason: str = "lost", message: str = "") -> bool:
+        """End the job unless a launcher has claimed it, so that one that comes later finds it taken.
+
+        :param reason: as in :class:`ExitRecord`; empty message for the usual one.
+        :return: whether it was us.
+        """
+        if not self.path.exists() or self.claimed() or not self._take():
+            return False
+        message = message or ("" if reason == "cancelled" else f"Nobody started the job {self.key}.")
+        return put_new(self.path / records.EXIT, _record(reason, message))
 
     def _declare(self) -> ExitRecord:
         """Write the exit record of a job whose launcher is gone, after ending whatever it left behind."""
@@ -221,8 +227,7 @@ class JobFolder:
                 f"Its log: {self.log}"
             )
         )
-        value = {"reason": "cancelled" if cancelled else "lost", "message": message, "exit_code": None, "signal": None}
-        put_new(self.path / records.EXIT, {**value, "seconds": 0.0, "metrics": []})
+        put_new(self.path / records.EXIT, _record("cancelled" if cancelled else "lost", message))
         return self.exit_record() or ExitRecord("lost", message)
 
     def ask_to_end(self, grace: float) -> bool:
@@ -283,6 +288,18 @@ class JobFolder:
             self.path.rename(trash)
         remove_tree(trash)
         (self.root / ".locks" / self.key).unlink(missing_ok=True)
+
+
+def _record(reason: str, message: str) -> dict[str, Any]:
+    """Return the exit record of a job whose launcher cannot write one."""
+    return {
+        "reason": reason,
+        "message": message,
+        "exit_code": None,
+        "signal": None,
+        "seconds": 0.0,
+        "metrics": [],
+    }
 
 
 def _whole(value: object) -> bool:
