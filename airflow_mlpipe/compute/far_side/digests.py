@@ -30,27 +30,40 @@ def file_digest(path: str | os.PathLike[str]) -> tuple[int, str]:
 
 
 def tree_files(root: Path) -> list[tuple[str, Path]]:
-    """Return the files below a folder, by relative POSIX path; a link that stays inside counts as what it points to.
+    """Return the files below a folder, by relative POSIX path; an empty folder has a path that ends with a slash.
 
-    :raises ValueError: if a link leads out of the folder or to nothing.
+    A link that stays inside counts as what it points to.
+
+    :raises ValueError: if a link leads out of the folder, to nothing, or around itself.
     """
     top = os.path.realpath(root)
-    found = []
-    for folder, folders, names in os.walk(top):
-        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]  # noqa: PTH114, PTH118
-        for name in [*names, *links]:
-            path = Path(folder, name)
-            real = os.path.realpath(path)
-            if not real.startswith(top + "/") or not os.path.exists(real):  # noqa: PTH110
-                raise ValueError(f"the link {os.fspath(path)!r} leads out of its folder or to nothing")
-            if os.path.isdir(real):  # noqa: PTH112
-                raise ValueError(f"the link {os.fspath(path)!r} points to a folder; write a copy instead")
-            found.append((path.relative_to(top).as_posix(), path))
+    found: list[tuple[str, Path]] = []
+    waiting: list[tuple[str, tuple[str, ...]]] = [("", (top,))]
+    while waiting:
+        prefix, trail = waiting.pop()
+        with os.scandir(f"{top}/{prefix}") as listing:
+            entries = list(listing)
+        if prefix and not entries:
+            found.append((prefix, Path(top, prefix)))
+        for entry in entries:
+            path, real = prefix + entry.name, os.path.realpath(entry.path)
+            if not real.startswith(top + "/"):
+                raise ValueError(f"the link {path!r} leads out of its folder")
+            if not os.path.exists(real):  # noqa: PTH110
+                raise ValueError(f"the link {path!r} leads to nothing")
+            if not os.path.isdir(real):  # noqa: PTH112
+                found.append((path, Path(entry.path)))
+            elif any((step + "/").startswith(real + "/") for step in trail):
+                raise ValueError(f"the link {path!r} leads to a folder around itself")
+            else:
+                waiting.append((path + "/", (*trail, real)))
     return sorted(found)
 
 
 def digest_outputs(outputs: dict[str, str]) -> dict[str, Any]:
     """Return what each output holds: relative path (empty for an output that is a file) to size and SHA-256.
+
+    The path of an empty folder ends with a slash; it has neither.
 
     :param outputs: port to absolute path; what does not exist is left out.
     :raises ValueError: if something is neither a file nor a folder of files.
@@ -60,7 +73,9 @@ def digest_outputs(outputs: dict[str, str]) -> dict[str, Any]:
     for port, text in outputs.items():
         root = Path(text)
         if root.is_dir():
-            digests[port] = {path: list(file_digest(place)) for path, place in tree_files(root)}
+            digests[port] = {
+                path: [] if path.endswith("/") else list(file_digest(place)) for path, place in tree_files(root)
+            }
         elif root.exists():
             digests[port] = {"": list(file_digest(root))}
     return digests

@@ -223,7 +223,7 @@ class Launcher:
         return True
 
 
-def _background() -> int:
+def leave_caller() -> int:
     """Fork away from the caller; the caller waits for the answer, which is written to the returned descriptor."""
     reading, writing = os.pipe()
     if os.fork():
@@ -248,7 +248,7 @@ def main(arguments: list[str]) -> None:
     """Run the job of the folder named last; see the head of this file."""
     folder = Path(arguments[-1]).resolve()
     watched = (int(arguments[1]), arguments[2]) if arguments[0] == "--watch" else None
-    answer = _foreground() if "--stay" in arguments[:-1] else _background()
+    answer = _foreground() if "--stay" in arguments[:-1] else leave_caller()
     claimed = False
     try:
         spec = json.loads((folder / SPEC).read_text("utf-8"))
