@@ -22,6 +22,7 @@ _BUILT_IN = {
     COMPUTE_TARGETS: {
         "local": "airflow_mlpipe.compute.local:LocalTarget",
         "inline": "airflow_mlpipe.compute.inline:InlineTarget",
+        "ssh": "airflow_mlpipe.compute.ssh.target:SSHTarget",
     },
     DATASTORES: {
         "local": "airflow_mlpipe.datastores.local:LocalDatastore",

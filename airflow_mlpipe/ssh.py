@@ -116,7 +116,7 @@ async def connect(settings: SSHSettings) -> asyncssh.SSHClientConnection:
     """
     import asyncio  # noqa: PLC0415 - slow to import; whoever only reads settings connects to nobody
 
-    library = await asyncio.to_thread(_library, settings)
+    library = await asyncio.to_thread(load_library, settings.where)
     try:
         options = await asyncio.to_thread(_options, settings, library)
         connection: asyncssh.SSHClientConnection = await library.connect(settings.host, settings.port, **options)
@@ -166,12 +166,17 @@ def _secret(where: str, config: Mapping[str, Any], key: str, folder: Path) -> Se
     return read_secret(f"{where}: {key}", config[key], folder) if key in config else None
 
 
-def _library(settings: SSHSettings) -> Any:
+def load_library(where: str) -> Any:
+    """Return asyncssh.
+
+    :param where: names who needs it.
+    :raises ConfigError: if it is not installed.
+    """
     try:
         import asyncssh  # noqa: PLC0415 - slow to import, and an extra
     except ImportError:
         raise ConfigError(
-            f"{settings.where}: SSH needs the extra 'ssh'. Install it: pip install 'airflow-mlpipe[ssh]'."
+            f"{where}: SSH needs the extra 'ssh'. Install it: pip install 'airflow-mlpipe[ssh]'."
         ) from None
     logger = logging.getLogger("asyncssh")
     if logger.level == logging.NOTSET:

@@ -120,7 +120,7 @@ class LocalPlace(Place):
 
     async def outputs(self, key: str) -> dict[str, Any]:
         """Return the digests of the outputs of an ended job."""
-        return await self._do(self.desk.outputs, key)
+        return await self._do(self.desk.outputs, key) or {}
 
     async def run(self, command: Sequence[str], given: bytes = b"") -> Finished:
         """Run a short command of ours, words and no shell."""

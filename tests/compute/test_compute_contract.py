@@ -5,6 +5,8 @@ import pytest
 from airflow_mlpipe.compute.far_side.job_folder import JobFolder
 from airflow_mlpipe.compute.inline import InlineTarget
 from airflow_mlpipe.compute.local import LocalTarget
+from airflow_mlpipe.compute.ssh.host import close_hosts
+from airflow_mlpipe.compute.ssh.target import SSHTarget
 from airflow_mlpipe.testing.compute_target import ComputeTargetContract
 
 
@@ -23,3 +25,30 @@ class TestInlineTarget(ComputeTargetContract):
         target = InlineTarget("inline")
         yield target
         target.close()
+
+
+@pytest.fixture
+def over_ssh(sshd, tmp_path):
+    """Return a function that makes a target on the real SSH server, with a working folder of the test's own."""
+    workdir = tmp_path / "far"
+
+    def make(**further):
+        config = {"type": "ssh", **sshd.settings, "workdir": str(workdir), **further}
+        return SSHTarget.from_config("box", config, tmp_path)
+
+    yield make
+    close_hosts()
+    for spec in workdir.glob("[a-z]*/spec.json"):
+        JobFolder(workdir.resolve(), spec.parent.name).force_end()
+
+
+class TestSSHTarget(ComputeTargetContract):
+    @pytest.fixture
+    def target(self, over_ssh):
+        return over_ssh()
+
+
+class TestSSHTargetThatSharesFiles(ComputeTargetContract):
+    @pytest.fixture
+    def target(self, over_ssh):
+        return over_ssh(shares_files=True)

@@ -61,7 +61,7 @@ class Agent:
     def settle(self, keys: list[str]) -> list[Any]:
         """Return for each job its ending, and how long its log is."""
         endings = [asdict(each) if is_dataclass(each) else each for each in self.desk.settle(keys)]
-        return list(zip(endings, self.desk.log_sizes(keys)))  # noqa: B905 - Python 3.10 has strict
+        return list(zip(endings, self.desk.log_sizes(keys)))
 
     def read_log(self, key: str, offset: int, limit: int) -> list[Any]:
         """Return output from a byte on, and whether it is all there will ever be."""

@@ -126,10 +126,10 @@ class Desk:
             raise LaunchError(f"{command[0]} did not end in {_SPAWN_PATIENCE:g} s.") from error
         return done.returncode, done.stdout, done.stderr
 
-    def outputs(self, key: str) -> dict[str, Any]:
-        """Return the digests that the launcher left of the outputs; empty if it left none."""
+    def outputs(self, key: str) -> dict[str, Any] | None:
+        """Return the digests that the launcher left of the outputs; ``None`` if it left none."""
         job = self.job(key)
-        return job.outputs() if job else {}
+        return job.outputs() if job else None
 
 
 def spawn(command: Sequence[str], what: Path) -> None:

@@ -265,13 +265,13 @@ class JobFolder:
         except FileNotFoundError:
             return b"", True
 
-    def outputs(self) -> dict[str, Any]:
-        """Return the digests that the launcher left of the outputs, ``{port: {path: [size, sha256]}}``."""
+    def outputs(self) -> dict[str, Any] | None:
+        """Return the digests that the launcher left of the outputs, ``{port: {path: [size, sha256]}}``, if it did."""
         try:
             value = json.loads((self.path / records.DIGESTS).read_bytes())
         except (OSError, ValueError, RecursionError):
-            return {}
-        return value if isinstance(value, dict) else {}
+            return None
+        return value if isinstance(value, dict) else None
 
     def remove(self) -> None:
         """Remove everything of a job that has ended.

@@ -33,7 +33,7 @@ def process(pid: int) -> Process | None:
 def here() -> dict[str, str]:
     """Return what tells this boot and this process-number space from all others."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return {"boot_id": boot, "pid_namespace": os.readlink("/proc/self/ns/pid")}  # noqa: PTH115 - not a path
+    return {"boot_id": boot, "pid_namespace": os.readlink("/proc/self/ns/pid")}
 
 
 def identity() -> dict[str, Any]:
