@@ -21,9 +21,11 @@ from typing import Any, TypeVar
 import pytest
 
 from airflow_mlpipe.compute.base import ComputeTarget, JobHandle, JobSpec, JobState, JobStatus
+from airflow_mlpipe.compute.job_parts import Carried, Role
 from airflow_mlpipe.errors import SubmitRejectedError
 from airflow_mlpipe.snapshot import take_snapshot
 from airflow_mlpipe.testing.jobs import alive, unique_key, until, wait_for, whole_log
+from airflow_mlpipe.testing.trees import contents, fill
 
 T = TypeVar("T")
 HOSTILE = {
@@ -331,6 +333,44 @@ class ComputeTargetContract:
         assert (source / "train.py").read_text().startswith("print")
         if self.same_machine:
             assert (tmp_path / "deep" / "out" / "key").read_text() == f"{key}\n"
+
+    def carry(self, target: ComputeTarget, key: str, port: str, here: Path, *, output: bool = False) -> Carried:
+        """Return an input or output of a job as the target wants it seen."""
+        role: Role = "output" if output else "input"
+        return Carried(port, role, here, target.seen_as(key, role, port, here), is_file=here.suffix != "")
+
+    def test_data_goes_there_and_comes_back(self, target: ComputeTarget, tmp_path: Path) -> None:
+        source, single = tmp_path / "store" / "data", tmp_path / "store" / "one.csv"
+        fill(source)
+        single.write_bytes(b"\x00\xff one")
+        key = unique_key()
+        carried = [
+            self.carry(target, key, "folder", source),
+            self.carry(target, key, "single", single),
+            self.carry(target, key, "copy", tmp_path / "store" / "attempt" / "copy", output=True),
+            self.carry(target, key, "made", tmp_path / "store" / "attempt" / "made.txt", output=True),
+            self.carry(target, key, "nothing", tmp_path / "store" / "attempt" / "nothing", output=True),
+        ]
+        spec = JobSpec(
+            'cp -r "$folder/." "$copy"; ln -s a.txt "$copy/link"; cat "$single" > "$made"; ls "$(dirname "$single")"',
+            variables={item.port: item.there for item in carried},
+            folders=[item.there.rpartition("/")[0] if item.is_file else item.there for item in carried[2:]],
+            carried=carried,
+        )
+
+        async def case() -> None:
+            handle = await target.submit(spec, key)
+            assert (await wait_for(target, handle)).state is JobState.SUCCEEDED
+            assert b"one.csv" in await whole_log(target, handle)
+            for _ in range(2):
+                await target.collect(handle, carried)
+
+        self.run(case())
+        expected = {**contents(source), "link": b"a"}
+        assert contents(tmp_path / "store" / "attempt" / "copy") == expected
+        assert (tmp_path / "store" / "attempt" / "made.txt").read_bytes() == b"\x00\xff one"
+        assert contents(tmp_path / "store" / "attempt" / "nothing") == {}
+        assert contents(source) == {path: data for path, data in expected.items() if path != "link"}
 
     @pytest.mark.parametrize(
         "spec",

@@ -27,14 +27,14 @@ class TestInlineTarget(ComputeTargetContract):
         target.close()
 
 
-@pytest.fixture
-def over_ssh(sshd, tmp_path):
-    """Return a function that makes a target on the real SSH server, with a working folder of the test's own."""
-    workdir = tmp_path / "far"
+@pytest.fixture(scope="class")
+def over_ssh(sshd, tmp_path_factory):
+    """Return a function that makes a target on the real SSH server."""
+    workdir = tmp_path_factory.mktemp("far")
 
     def make(**further):
         config = {"type": "ssh", **sshd.settings, "workdir": str(workdir), **further}
-        return SSHTarget.from_config("box", config, tmp_path)
+        return SSHTarget.from_config("box", config, workdir)
 
     yield make
     close_hosts()

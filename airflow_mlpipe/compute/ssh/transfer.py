@@ -30,7 +30,7 @@ async def send(link: Link, folder: str, files: Mapping[str, Path]) -> None:
     async def one(digest: str, source: Path) -> None:
         temporary = f"{folder}/{_PART}{secrets.token_hex(8)}"
         try:
-            await link.sftp.put(os.fsencode(source), temporary)
+            await link.sftp.put(os.fsencode(source), temporary, follow_symlinks=True)
             await link.sftp.posix_rename(temporary, f"{folder}/{digest}")
         except asyncssh.SFTPNoSuchFile:
             return  # the folder is gone: somebody else has laid out this job; the next question says so
@@ -62,7 +62,7 @@ async def fetch(link: Link, there: str, here: Path, digests: Mapping[str, Any]) 
 async def _one(link: Link, there: str, here: Path, wanted: tuple[int, str]) -> None:
     part = here.with_name(f"{_PART}{wanted[1][:16]}-{secrets.token_hex(4)}")
     try:
-        await link.sftp.get(os.fsencode(there), os.fsencode(part))
+        await link.sftp.get(os.fsencode(there), os.fsencode(part), follow_symlinks=True)
         if await asyncio.to_thread(file_digest, part) != wanted:
             raise DataError(
                 f"The copy of {there} is not what the job left when it ended: somebody changed it since, or it was "
