@@ -79,7 +79,7 @@ def read_place(where: str, config: Mapping[str, Any], folder: Path) -> SSHPlace:
     if not isinstance(workdir, str) or not _PATH.fullmatch(workdir) or "/../" in f"{workdir}/":
         raise ConfigError(
             f"{where}: 'workdir' is {workdir!r}; write the absolute path of a folder on the host, in which its user "
-            "may write, such as /home/ml/mlpipe."
+            "may write, such as /srv/mlpipe."
         )
     if not isinstance(python, str) or not _PYTHON.fullmatch(python):
         raise ConfigError(f"{where}: 'python' is {python!r}; write the path of a Python 3.8 or later on the host.")
