@@ -6,6 +6,7 @@
 #   make landing         the files that `mlpipe run example_dags/flight_delays/pipeline.yml` reads
 #   make test            all checks, then all tests
 #   make azurite         Azurite, the emulator of Azure Blob Storage, from npm; for tests and make demo STORE=azurite
+#   make ray             Ray, from PyPI, in an environment of its own in the user's cache folder; for tests
 #   make check           ruff, mypy, import-linter
 #   make smoke           a short run on the oldest Airflow lines that are supported, 3.1 and 3.2
 #   make bench           the figures of docs/benchmarks, with the load of the machine
@@ -43,7 +44,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-stop landing azurite test check smoke bench soak-flight soak-gc build clean
+.PHONY: help venv demo demo-stop landing azurite ray test check smoke bench soak-flight soak-gc build clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -98,7 +99,10 @@ $(AZURITE)/.ready: tests/azurite/package.json tests/azurite/package-lock.json
 	  echo "There is no npm, so Azurite is not installed (Debian, Ubuntu: apt install nodejs npm)." >&2; \
 	fi
 
-test: check $(AZURITE)/.ready
+ray: $(READY)
+	@$(BIN)/python -m airflow_mlpipe.testing.ray_server tests/ray/constraints.txt
+
+test: check $(AZURITE)/.ready ray
 	@$(BIN)/python -m pytest
 
 check: $(READY)

@@ -68,7 +68,14 @@ class SubmitRejectedError(ComputeError):
 
 
 class TransientComputeError(ComputeError):
-    """The target did not answer properly; the job may be alive and the same call may work later."""
+    """The target did not answer properly; the job may be alive and the same call may work later.
+
+    :param retry_after: seconds for which the target wants to be left alone, ``None`` if it did not say.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class StepFailedError(MLPipeError):

@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 from airflow_mlpipe.testing.azurite import AzuriteServer
+from airflow_mlpipe.testing.ray_server import RayServer, ensure_ray
 from airflow_mlpipe.testing.sshd import SSHServer
 
 ROOT = Path(__file__).resolve().parents[1]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 _HOME = tempfile.mkdtemp(prefix="mlpipe-tests-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ |= {
@@ -100,6 +102,13 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzuriteServer]
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SSHServer]:
     """A real SSH server for all tests that want one."""
     with SSHServer(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ray_server() -> Iterator[RayServer]:
+    """A real Ray cluster for all tests that want one."""
+    with RayServer(ensure_ray(ROOT / "tests" / "ray" / "constraints.txt", CACHE)) as server:
         yield server
 
 
