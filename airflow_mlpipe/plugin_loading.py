@@ -23,6 +23,7 @@ _BUILT_IN = {
         "local": "airflow_mlpipe.compute.local:LocalTarget",
         "inline": "airflow_mlpipe.compute.inline:InlineTarget",
         "ssh": "airflow_mlpipe.compute.ssh.target:SSHTarget",
+        "ray": "airflow_mlpipe.compute.ray.target:RayTarget",
     },
     DATASTORES: {
         "local": "airflow_mlpipe.datastores.local:LocalDatastore",

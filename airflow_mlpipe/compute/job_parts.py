@@ -6,21 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from airflow_mlpipe.redaction import Secret
+from airflow_mlpipe.content.remote import RemoteData
 
 Role = Literal["input", "output"]
-
-
-@dataclass(frozen=True)
-class RemoteData:
-    """Data in a store that the job's own machine can reach with a credential of its own.
-
-    :param url: of the folder or file, without any credential.
-    :param credential: limited to this data and in time.
-    """
-
-    url: str
-    credential: Secret
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ def launcher_spec(spec: JobSpec, python: str, *, waits: bool) -> dict[str, Any]:
         "folders": [str(folder) for folder in spec.folders],
         "timeout": spec.timeout,
         "waits": waits,
+        "passes": _passes(spec),
         "outputs": {item.port: item.there for item in spec.carried if item.role == "output" and item.travels},
     }
 
@@ -29,3 +30,9 @@ def _activation(environment: EnvironmentDefinition | None, python: str) -> dict[
         return {}
     root = python.rpartition("/")[0].rpartition("/")[0]
     return {"CONDA_PREFIX" if environment.conda else "VIRTUAL_ENV": root}
+
+
+def _passes(spec: JobSpec) -> list[str]:
+    """Return how the variables begin that the engine's own libraries want in the job."""
+    distribution = spec.resources.distribution
+    return ["RAY_"] if distribution and distribution.kind == "ray" else []

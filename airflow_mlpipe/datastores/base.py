@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from airflow_mlpipe.content import ContentSummary, Manifest
+from airflow_mlpipe.content.remote import RemoteData
 from airflow_mlpipe.storage import RecordStorage
 
 Progress = Callable[[int], None]
@@ -75,3 +76,27 @@ class Datastore(RecordStorage, Protocol):
     @abstractmethod
     def remove(self, path: str) -> bool:
         """Delete a file or folder with all that is in it; False if nothing was there."""
+
+
+@runtime_checkable
+class NodeAccess(Protocol):
+    """A datastore that a job's own machine can be let into, with rights that are limited to what it needs and in time.
+
+    Both grants are ``None`` where our own credential cannot be split: the worker copies the data then.
+    """
+
+    def grant_read(self, path: str, include: Sequence[str] | None, seconds: float) -> RemoteData | None:
+        """Return the right to read the files at a path, each in the version that is there now.
+
+        :raises DataError: if nothing is there.
+        """
+
+    def grant_create(self, path: str, seconds: float, *, is_file: bool = False) -> RemoteData | None:
+        """Return the right to create a file, or files in a folder, and no right to read or change any."""
+
+    def adopt(self, path: str, left: Mapping[str, Sequence[int | str]]) -> Manifest:
+        """Return the manifest of what a job has written, read once and compared with what the job says of it.
+
+        :param left: relative path (empty for a single file) to size and SHA-256.
+        :raises DataError: if it is not what the job left.
+        """

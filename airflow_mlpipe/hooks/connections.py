@@ -1,7 +1,7 @@
-"""Datastores that name an Airflow connection: ``conn_id`` becomes an address and a credential.
+"""Datastores and compute targets that name an Airflow connection: ``conn_id`` becomes an address and a credential.
 
 The rooms below Airflow know no connections, so this is done before a workspace is used. The forms of a ``wasb``
-connection are those that Airflow's own ``WasbHook`` reads.
+connection are those that Airflow's own ``WasbHook`` reads; a Ray cluster takes one of the type ``http``.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 _TYPE = "wasb"
 _DATASTORE = "azure_blob"
+_CLUSTER_TYPE = "http"
+_CLUSTER = "ray"
 
 
 def wanted_connections(workspace: Workspace) -> list[str]:
-    """Return the connections that the datastores of a workspace name, sorted."""
-    named = {str(settings["conn_id"]) for settings in _naming(workspace).values()}
-    return sorted(named)
+    """Return the connections that the datastores and compute targets of a workspace name, sorted."""
+    config = workspace.config
+    naming = [*_naming(config.datastores, _DATASTORE).values(), *_naming(config.compute, _CLUSTER).values()]
+    return sorted({str(settings["conn_id"]) for settings in naming})
 
 
 def with_connections(workspace: Workspace, connections: Mapping[str, Connection]) -> Workspace:
@@ -32,26 +35,46 @@ def with_connections(workspace: Workspace, connections: Mapping[str, Connection]
     :param connections: by their ids.
     :raises ConfigError: if a connection does not say what is needed.
     """
-    naming = _naming(workspace)
-    if not naming:
-        return workspace
-    datastores = dict(workspace.config.datastores)
-    for name, settings in naming.items():
-        conn_id = str(settings["conn_id"])
-        rest = {key: value for key, value in settings.items() if key != "conn_id"}
-        for key in ("credential", "account_url", "account_name"):
-            if key in rest:
-                raise ConfigError(f"Datastore {name!r}: remove {key!r}, the connection {conn_id!r} says it.")
+    datastores, compute = dict(workspace.config.datastores), dict(workspace.config.compute)
+    for name, settings in _naming(datastores, _DATASTORE).items():
+        conn_id, rest = _without(f"Datastore {name!r}", settings, ("credential", "account_url", "account_name"))
         datastores[name] = {**rest, **_settings(connections[conn_id], conn_id)}
-    return Workspace(workspace.config.model_copy(update={"datastores": datastores}), workspace.folder)
+    for name, settings in _naming(compute, _CLUSTER).items():
+        conn_id, rest = _without(f"Compute target {name!r}", settings, ("address", "token"))
+        compute[name] = {**rest, **_cluster(connections[conn_id], conn_id)}
+    if (datastores, compute) == (workspace.config.datastores, workspace.config.compute):
+        return workspace
+    found = {"datastores": datastores, "compute": compute}
+    return Workspace(workspace.config.model_copy(update=found), workspace.folder)
 
 
-def _naming(workspace: Workspace) -> dict[str, Mapping[str, Any]]:
+def _naming(known: Mapping[str, Mapping[str, Any]], kind: str) -> dict[str, Mapping[str, Any]]:
     return {
-        name: settings
-        for name, settings in workspace.config.datastores.items()
-        if settings.get("type") == _DATASTORE and "conn_id" in settings
+        name: settings for name, settings in known.items() if settings.get("type") == kind and "conn_id" in settings
     }
+
+
+def _without(what: str, settings: Mapping[str, Any], told: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
+    """Return the connection that settings name, and the rest of them."""
+    conn_id = str(settings["conn_id"])
+    for key in told:
+        if key in settings:
+            raise ConfigError(f"{what}: remove {key!r}, the connection {conn_id!r} says it.")
+    return conn_id, {key: value for key, value in settings.items() if key != "conn_id"}
+
+
+def _cluster(connection: Connection, conn_id: str) -> dict[str, Any]:
+    if connection.conn_type != _CLUSTER_TYPE:
+        raise ConfigError(
+            f"The connection {conn_id!r} has the type {connection.conn_type!r}; a compute target of type {_CLUSTER} "
+            f"needs {_CLUSTER_TYPE!r}: the address of Ray's dashboard, and the token as the password."
+        )
+    host = connection.host or ""
+    if not host:
+        raise ConfigError(f"The connection {conn_id!r} names no host: fill in that of Ray's dashboard.")
+    address = host if "://" in host else f"{connection.schema or 'http'}://{host}"
+    token = {"token": Secret(connection.password)} if connection.password else {}
+    return {"address": f"{address}:{connection.port}" if connection.port else address, **token}
 
 
 def _settings(connection: Connection, conn_id: str) -> dict[str, Any]:

@@ -43,7 +43,7 @@ LOSE = "lose"
 REFUSE = "refuse"
 """The server sees nothing, whoever asked sees a broken connection."""
 Rule = Callable[[Asked], "Reply | str | None"]
-"""Says what to do with a request: a reply in place of the server's, :data:`LOSE`, :data:`REFUSE`, ``None`` to pass it."""
+"""Says what to do with a request: a reply in place of the server's, :data:`LOSE`, :data:`REFUSE`; ``None`` passes."""
 
 
 class HttpProxy:
@@ -94,51 +94,58 @@ class HttpProxy:
         finally:
             connection.close()
 
+    def decide(self, asked: Asked, headers: Mapping[str, str]) -> Reply | None:
+        """Do with a request what the rule says; ``None`` breaks the connection."""
+        decision = self.rule(asked)
+        if isinstance(decision, Reply) or decision == REFUSE:
+            self.journal.append((asked, 0))
+            return decision if isinstance(decision, Reply) else None
+        reply = self.forward(asked, headers)
+        self.journal.append((asked, reply.status))
+        return None if decision == LOSE else reply
+
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        proxy = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def handle_one_request(self) -> None:
-                with suppress(ConnectionError):
-                    super().handle_one_request()
-
-            def log_message(self, *_words: Any) -> None:
-                """Say nothing."""
-
-            def _answer(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                asked = Asked(self.command, self.path, body)
-                decision = proxy.rule(asked)
-                if isinstance(decision, Reply) or decision == REFUSE:
-                    proxy.journal.append((asked, 0))
-                else:
-                    reply = proxy.forward(asked, dict(self.headers))
-                    proxy.journal.append((asked, reply.status))
-                    decision = decision or reply
-                if isinstance(decision, Reply):
-                    self._send(decision)
-                else:
-                    self._break_off()
-
-            do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - names of the library
-
-            def _send(self, reply: Reply) -> None:
-                self.send_response(reply.status)
-                for name, value in reply.headers.items():
-                    if name.lower() not in _NOT_FORWARDED:
-                        self.send_header(name, value)
-                if reply.status != 204:
-                    self.send_header("Content-Length", str(len(reply.body)))
-                self.end_headers()
-                if reply.status != 204:
-                    self.wfile.write(reply.body)
-
-            def _break_off(self) -> None:
-                """Reset the connection, as a router does that has lost it."""
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.close_connection = True
-                self.connection.close()
+        class Handler(_Handler):
+            decide = staticmethod(self.decide)
 
         return Handler
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    decide: Callable[[Asked, Mapping[str, str]], Reply | None]
+
+    def handle_one_request(self) -> None:
+        with suppress(ConnectionError, OSError):
+            super().handle_one_request()
+
+    def log_message(self, *_words: Any) -> None:
+        """Say nothing."""
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        reply = self.decide(Asked(self.command, self.path, body), dict(self.headers))
+        if reply is None:
+            self._break_off()
+        else:
+            self._send(reply)
+
+    do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - names of the library
+
+    def _send(self, reply: Reply) -> None:
+        self.send_response(reply.status)
+        for name, value in reply.headers.items():
+            if name.lower() not in _NOT_FORWARDED:
+                self.send_header(name, value)
+        if reply.status == 204:
+            self.end_headers()
+            return
+        self.send_header("Content-Length", str(len(reply.body)))
+        self.end_headers()
+        self.wfile.write(reply.body)
+
+    def _break_off(self) -> None:
+        """Reset the connection, as a router does that has lost it."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.connection.close()

@@ -22,7 +22,8 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
-from airflow_mlpipe.compute import launcher
+from airflow_mlpipe.compute.far_side import processes
+from airflow_mlpipe.compute.far_side.launcher import inherited
 
 _HOME_VARIABLE = "MLPIPE_RAY"
 _MARK = "MLPIPE_RAY_SERVER"
@@ -145,7 +146,7 @@ class RayServer:
         """End it with all that it has started, and remove its folder; nothing happens if it is not running."""
         process, self._process = self._process, None
         if process is not None:
-            launcher.kill_all(frozenset([f"{_MARK}={self._mark}".encode()]), patience=30)
+            processes.kill_all(frozenset([f"{_MARK}={self._mark}".encode()]), patience=30)
             process.wait()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -174,7 +175,7 @@ class RayServer:
 
     def _variables(self) -> dict[str, str]:
         return {
-            **_surroundings(),
+            **inherited(),  # what runs in a cluster must see nothing of whoever tests it
             _MARK: self._mark,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": self.token,

@@ -1,4 +1,4 @@
-"""Airflow connections behind datastores."""
+"""Airflow connections behind datastores and compute targets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_mlpipe.compute.ray.target import RayTarget
 from airflow_mlpipe.datastores.azure_blob.settings import read_settings
 from airflow_mlpipe.errors import ConfigError
 from airflow_mlpipe.hooks.mlpipe import MLPipeHook
@@ -98,3 +99,30 @@ def test_the_test_button_reaches_the_container(workspace_with: Any, azurite: Azu
     assert not worked
     assert "the container does not exist" in said
     assert azurite.key not in said
+
+
+@pytest.mark.parametrize(
+    ("connection", "address"),
+    [
+        ({"host": "ray.example", "schema": "https", "port": 8265}, "https://ray.example:8265"),
+        ({"host": "http://127.0.0.1", "port": 8265}, "http://127.0.0.1:8265"),
+        ({"host": "https://ray.example"}, "https://ray.example"),
+    ],
+)
+def test_a_ray_cluster_takes_address_and_token_from_a_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connection: dict[str, Any], address: str
+) -> None:
+    cluster = {"type": "ray", "workdir": "jobs", "conn_id": "my_ray"}
+    extra = {"workspace": {"compute": {"cluster": cluster}}}
+    said = {"conn_type": "http", "password": "the-token", **connection}
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    monkeypatch.setenv("AIRFLOW_CONN_MLPIPE_DEFAULT", json.dumps({"conn_type": "mlpipe", "extra": extra}))
+    monkeypatch.setenv("AIRFLOW_CONN_MY_RAY", json.dumps(said))
+    target = MLPipeHook().get_workspace().compute("cluster")
+    assert isinstance(target, RayTarget)
+    assert target.settings.address == address
+    assert target.settings.token is not None
+    assert target.settings.token.reveal() == "the-token"
+    monkeypatch.setenv("AIRFLOW_CONN_MY_RAY", json.dumps({**said, "conn_type": "wasb"}))
+    with pytest.raises(ConfigError, match="needs 'http'"):
+        MLPipeHook().get_workspace()

@@ -104,7 +104,8 @@ class JobFolder:
 
         :param spec: what the launcher needs to know, plain values: ``command``, ``variables``, ``folders``,
             ``timeout``, and as ``outputs`` the port and place of what is to be fetched later.
-        :param python: the interpreter that ``python`` and ``python3`` shall mean in the job.
+        :param python: the interpreter that ``python`` and ``python3`` shall mean in the job; a name without a slash
+            leaves that to the machine.
         :param fill: lays the source, files and data of the job into the folder that it is given.
         """
         staging = self.root / f".staging-{self.key}"
@@ -113,12 +114,15 @@ class JobFolder:
         (staging / records.FILES).mkdir()
         fill(staging)
         (staging / records.CODE).mkdir(exist_ok=True)
-        _shims(staging / "bin", Path(python))
+        search_path = [str(self.path / "bin")]
+        if "/" in python:
+            _shims(staging / "bin", Path(python))
+            search_path.append(str(Path(python).parent))
         (staging / records.LOG).touch()
         plain = {
             **spec,
             "key": self.key,
-            "search_path": [str(self.path / "bin"), str(Path(python).parent)],
+            "search_path": search_path,
             "journal": str(self.root / "submissions.jsonl"),
         }
         (staging / records.SPEC).write_text(json.dumps(plain), encoding="ascii")

@@ -54,12 +54,18 @@ _PDEATHSIG, _SUBREAPER = 1, 36
 
 def job_environment(spec: dict[str, Any], folder: Path) -> dict[bytes, bytes]:
     """Return the job's whole environment, as bytes so that no locale can change a value."""
-    values = {"PATH": os.defpath, "PYTHONUNBUFFERED": "1", **inherited(), **spec["variables"]}
+    values = {"PATH": os.defpath, "PYTHONUNBUFFERED": "1", **inherited(), **_passed(spec), **spec["variables"]}
     values["PATH"] = os.pathsep.join([*spec["search_path"], values["PATH"]])
     values["MLPIPE_JOB_KEY"] = spec["key"]
     values["MLPIPE_JOB_DIR"] = str(folder / FILES)
     values["MLPIPE_METRICS_FILE"] = str(folder / METRICS)
     return {_bytes(name): _bytes(value) for name, value in values.items()}
+
+
+def _passed(spec: dict[str, Any]) -> dict[str, str]:
+    """Return the variables by which an engine lets its jobs find it."""
+    prefixes = tuple(spec.get("passes", ()))
+    return {name: value for name, value in os.environ.items() if name.startswith(prefixes)} if prefixes else {}
 
 
 def inherited() -> dict[str, str]:

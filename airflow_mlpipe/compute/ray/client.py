@@ -17,7 +17,6 @@ from airflow_mlpipe.compute.ray.settings import RaySettings
 from airflow_mlpipe.errors import SubmitRejectedError, TransientComputeError
 from airflow_mlpipe.redaction import Redactor
 
-_BUSY = (408, 425, 429, 502, 503, 504)
 _NO_ENTRY = (401, 403)
 _LONGEST_SAYING = 400
 _LONGEST_PAUSE = 300.0
@@ -74,11 +73,14 @@ class RayClient:
         return self._expected(await self._ask("GET", f"/api/jobs/{quote(key, safe='')}"), (200, 404))
 
     async def post_job(self, body: Mapping[str, Any]) -> Answer:
-        """Post a job; any status but those that :meth:`_expected` turns into errors, as Ray uses 500 for much.
+        """Post a job; 200, or 500, which Ray uses for much.
 
         :raises SubmitRejectedError: if Ray does not take it and never will.
         """
-        return self._expected(await self._ask("POST", "/api/jobs/", body), (200, 500))
+        answer = await self._ask("POST", "/api/jobs/", body)
+        if answer.status == 400:
+            raise SubmitRejectedError(f"{self.shown} does not take the job: {self.clean(answer.saying)}")
+        return self._expected(answer, (200, 500))
 
     async def stop(self, key: str) -> None:
         """Ask for the end of a job; Ray may say yes and not do it."""
@@ -98,14 +100,13 @@ class RayClient:
     def _expected(self, answer: Answer, allowed: tuple[int, ...]) -> Answer:
         if answer.status in allowed:
             return answer
-        saying = self.clean(answer.saying)
         if answer.status in _NO_ENTRY:
             raise TransientComputeError(
                 f"{self.shown} refuses the token (HTTP {answer.status}). Check 'token' in the workspace."
             )
-        if answer.status == 400:
-            raise SubmitRejectedError(f"{self.shown} does not take the job: {saying}")
-        raise TransientComputeError(f"{self.shown} answered HTTP {answer.status}: {saying}", answer.pause)
+        raise TransientComputeError(
+            f"{self.shown} answered HTTP {answer.status}: {self.clean(answer.saying)}", answer.pause
+        )
 
     async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
         session = await http_session("ray")

@@ -7,6 +7,8 @@ from typing import Any
 from airflow_mlpipe.compute.job_parts import JobResources
 from airflow_mlpipe.errors import SubmitRejectedError
 
+_CPUS = 1
+
 
 def check_resources(name: str, resources: JobResources) -> None:
     """Refuse what one Ray job cannot have.
@@ -34,7 +36,11 @@ def job_request(entrypoint: str, key: str, resources: JobResources) -> dict[str,
 
     :param entrypoint: shell text.
     """
-    body: dict[str, Any] = {"entrypoint": entrypoint, "submission_id": key, "metadata": {"started_by": "airflow-mlpipe"}}
+    body: dict[str, Any] = {
+        "entrypoint": entrypoint,
+        "submission_id": key,
+        "metadata": {"started_by": "airflow-mlpipe"},
+    }
     if resources.cpus is not None:
         body["entrypoint_num_cpus"] = resources.cpus
     if resources.gpus:

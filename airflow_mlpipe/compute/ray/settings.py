@@ -14,7 +14,7 @@ from airflow_mlpipe.compute.settings import check_keys
 from airflow_mlpipe.errors import ConfigError
 from airflow_mlpipe.redaction import Secret, read_secret
 
-_KEYS = {"type", "address", "token", "workdir", "python", "environments", "ca_bundle"}
+_KEYS = {"type", "address", "token", "workdir", "python", "environments", "ca_bundle", "conn_id"}
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PYTHON = "python3"
 _warned: set[str] = set()
@@ -51,6 +51,11 @@ def read_ray_settings(name: str, config: Mapping[str, Any], folder: Path) -> Ray
     :raises ConfigError: if a setting is unknown, missing or wrong, or the token is written out.
     """
     check_keys(name, config, _KEYS)
+    if "conn_id" in config:
+        raise ConfigError(
+            f"compute {name}: 'conn_id' names an Airflow connection, which only exists inside of Airflow. For mlpipe "
+            "on the command line write 'address' and 'token'."
+        )
     given = {key: value for key, value in config.items() if value is not None}
     token = read_secret(f"compute {name}: token", given["token"], folder) if "token" in given else None
     texts = {key: _text(name, key, value) for key, value in given.items() if key not in ("token", "type")}

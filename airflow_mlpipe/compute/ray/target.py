@@ -46,7 +46,7 @@ class RayTarget(FolderTarget):
 
     def __init__(self, settings: RaySettings, workdir: Path) -> None:
         environments = EnvironmentCache(settings.environments or workdir / "environments")
-        super().__init__(settings.name, LocalPlace(workdir, settings.python, environments))
+        super().__init__(settings.name, LocalPlace(workdir, Path(settings.python), environments))
         self.settings = settings
         self.client = RayClient(settings)
 
@@ -106,7 +106,7 @@ class RayTarget(FolderTarget):
         :raises TransientComputeError: if only Ray can tell and does not answer.
         """
         (settled,) = await self.place.settle([key])
-        if settled == "queued":
+        if settled.ending == "queued":
             return self._handle(key) if (await self.client.job(key)).status == 200 else None
         return await super().find(key)
 
@@ -116,19 +116,16 @@ class RayTarget(FolderTarget):
         :raises TransientComputeError: if Ray does not answer and nothing is known without it.
         """
         settled = await self.place.settle([handle.key for handle in handles]) if handles else []
-        return list(
-            await asyncio.gather(
-                *(
-                    self._waiting(handle.key, len(handles) == 1) if each == "queued" else _settled(each)
-                    for handle, each in zip(handles, settled, strict=True)
-                )
-            )
-        )
+        waiting = [handle.key for handle, each in zip(handles, settled, strict=True) if each.ending == "queued"]
+        alone = len(waiting) == len(handles)
+        asked = await asyncio.gather(*(self._waiting(key, alone) for key in waiting))
+        known = dict(zip(waiting, asked, strict=True))
+        return [known.get(handle.key) or as_status(each) for handle, each in zip(handles, settled, strict=True)]
 
     async def _waiting(self, key: str, alone: bool) -> JobStatus:
         """Return the status of a job that no launcher has claimed.
 
-        :param alone: nothing else was asked for, so a Ray that does not answer is an error and no remark.
+        :param alone: nothing else is known, so a Ray that does not answer is an error and no remark.
         """
         try:
             said = opinion(await self.client.job(key))
@@ -140,7 +137,7 @@ class RayTarget(FolderTarget):
             state = JobState.QUEUED if said.unknown else said.state
             return JobStatus(state, said.message, raw=said.raw)
         # Whether a launcher was faster is decided by who links the claim.
-        await self.place.give_up(key, self.client.clean(said.message), said.reason)
+        await self.place.give_up(key, said.reason, self.client.clean(said.message))
         return as_status((await self.place.settle([key]))[0])
 
     def _is_new(self, key: str) -> bool:
@@ -160,7 +157,8 @@ class RayTarget(FolderTarget):
         """
         if not await self.place.ask_to_end(handle.key, grace):
             return
-        if isinstance((await self.place.settle([handle.key]))[0], ExitRecord):
+        (settled,) = await self.place.settle([handle.key])
+        if isinstance(settled.ending, ExitRecord):
             await self._stop(handle, grace)
         elif not await self._gone(handle.key, grace + self.cancel_patience):
             await self._stop(handle, grace)
@@ -183,7 +181,3 @@ class RayTarget(FolderTarget):
         with suppress(ComputeError):
             while known and not await self.client.delete(handle.key) and time.monotonic() < deadline:
                 await loop.sleep(0.25)  # Ray's table learns a moment later that the launcher has ended
-
-
-async def _settled(each: ExitRecord | str) -> JobStatus:
-    return as_status(each)

@@ -13,9 +13,12 @@ from typing import Any
 
 from airflow_mlpipe.content import ContentSummary, Manifest
 from airflow_mlpipe.content.markers import marker_of
+from airflow_mlpipe.content.remote import RemoteData
+from airflow_mlpipe.datastores.azure_blob.adoption import Left, adopt
 from airflow_mlpipe.datastores.azure_blob.container import Container
 from airflow_mlpipe.datastores.azure_blob.download import Download
 from airflow_mlpipe.datastores.azure_blob.etags import EtagMemo, default_place
+from airflow_mlpipe.datastores.azure_blob.grants import Grants
 from airflow_mlpipe.datastores.azure_blob.listing import list_blobs
 from airflow_mlpipe.datastores.azure_blob.proofs import Proofs
 from airflow_mlpipe.datastores.azure_blob.reader import Reader
@@ -43,6 +46,7 @@ class AzureBlobDatastore(BlobRecords):
         self._reader = Reader(container, EtagMemo(memo or default_place()), self._proofs)
         self._upload = Upload(container, self._reader, self._proofs)
         self._download = Download(container, self._reader)
+        self._grants = Grants(container)
 
     @classmethod
     def from_config(cls, name: str, config: Mapping[str, Any], folder: Path) -> AzureBlobDatastore:
@@ -102,6 +106,21 @@ class AzureBlobDatastore(BlobRecords):
         found = remove_all(self._container, names)
         self._proofs.forget(whole)
         return found
+
+    def grant_read(self, path: str, include: Sequence[str] | None, seconds: float) -> RemoteData | None:
+        """Return the right to read the files at a path; see :class:`~airflow_mlpipe.datastores.base.NodeAccess`."""
+        seen = self._reader.look("/".join(data_segments(path)), include)
+        if seen is None:
+            raise DataError(f"There is nothing at {path!r} in {self._container.shown}.")
+        return self._grants.read(seen, seconds)
+
+    def grant_create(self, path: str, seconds: float, *, is_file: bool = False) -> RemoteData | None:
+        """Return the right to create blobs at a path, and none to read or change any."""
+        return self._grants.create(self._inner(path, "written"), seconds, is_file=is_file)
+
+    def adopt(self, path: str, left: Left) -> Manifest:
+        """Return the manifest of what a job has written, compared with what it says of it."""
+        return adopt(self._container, self._reader, self._inner(path, "read"), left)
 
     def _inner(self, path: str, action: str) -> str:
         segments = data_segments(path)
