@@ -11,6 +11,7 @@
     ├── ComputeError            a compute target refuses or cannot be reached
     │   ├── SubmitRejectedError     the target said no; asking again will not help
     │   └── TransientComputeError   try again later; the job itself may be fine
+    ├── AirflowUnreachableError an Airflow does not answer, or not properly
     └── StepFailedError         the user's own code failed
 
 A message says what was seen, what is allowed and what to do next. It is all a user sees: front ends print it
@@ -76,6 +77,10 @@ class TransientComputeError(ComputeError):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class AirflowUnreachableError(MLPipeError):
+    """An Airflow does not answer its REST API, or not properly; the same call may work later."""
 
 
 class StepFailedError(MLPipeError):

@@ -27,6 +27,8 @@ COMMANDS = {
     "generate": "write the Airflow DAG files of pipelines",
     "explain": "say why a step of a run was reused or run",
     "runs": "list the runs of a pipeline",
+    "trigger": "start a run in Airflow",
+    "cancel": "end a run in Airflow, with its jobs",
     "gc": "remove what nobody needs any more",
     "pin": "keep the outputs of a run, whatever their age",
     "models": "list registered models and their versions",

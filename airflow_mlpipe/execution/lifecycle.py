@@ -116,7 +116,13 @@ def _note_run(workspace: Workspace, run: RunInfo) -> None:
     if workspace.runs.read_run(run.pipeline, run.run_id) is None:
         now = datetime.now(timezone.utc)
         workspace.runs.write_run(
-            RunRecord(pipeline=run.pipeline, run_id=run.run_id, parameters=dict(run.parameters), started=now)
+            RunRecord(
+                pipeline=run.pipeline,
+                run_id=run.run_id,
+                parameters=dict(run.parameters),
+                started=now,
+                labels=run.labels,
+            )
         )
 
 

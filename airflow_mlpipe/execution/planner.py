@@ -102,7 +102,12 @@ def record_plan(workspace: Workspace, run: RunInfo, plans: Sequence[StepPlan], e
     started = earlier.started if earlier is not None else datetime.now(timezone.utc)
     workspace.runs.write_run(
         RunRecord(
-            pipeline=run.pipeline, run_id=run.run_id, parameters=dict(run.parameters), started=started, plan_epoch=epoch
+            pipeline=run.pipeline,
+            run_id=run.run_id,
+            parameters=dict(run.parameters),
+            started=started,
+            plan_epoch=epoch,
+            labels=run.labels,
         )
     )
     reused: list[StepRecord] = []

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from airflow_mlpipe.compute.base import JobHandle
 from airflow_mlpipe.spec.step import Scalar
+from airflow_mlpipe.tracking.base import RunLabels
 
 ReuseMode = Literal["auto", "force", "disable"]
 """``auto``: reuse what is identical. ``force``: run, and refresh the record. ``disable``: run, leave them alone."""
@@ -35,6 +36,7 @@ class RunInfo:
     :param base: folder that relative paths (code, local inputs, environment files) start from.
     :param reuse: reuse mode of the whole run.
     :param step_reuse: reuse modes of single steps; they win.
+    :param labels: what the caller said about the run.
     """
 
     pipeline: str
@@ -44,6 +46,7 @@ class RunInfo:
     base: Path
     reuse: ReuseMode = "auto"
     step_reuse: Mapping[str, ReuseMode] = field(default_factory=dict)
+    labels: RunLabels = field(default_factory=RunLabels)
 
     def mode(self, step: str) -> ReuseMode:
         """Return the reuse mode of one step."""

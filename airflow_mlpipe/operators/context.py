@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
+from airflow.providers.common.compat.sdk import AirflowException
+
 from airflow_mlpipe.errors import ConfigError, ParameterError
 from airflow_mlpipe.execution.bindings import resolve_parameters
 from airflow_mlpipe.execution.run_info import ReuseMode, RunInfo
+from airflow_mlpipe.execution.run_request import (
+    ASSIGNMENTS,
+    AZURE_KEYS,
+    RequestError,
+    RequestFault,
+    RunRequest,
+    did_you_mean,
+    read_request,
+)
 from airflow_mlpipe.spec.step import Scalar
 
 if TYPE_CHECKING:
@@ -18,8 +29,6 @@ if TYPE_CHECKING:
 
 REUSE = "reuse"
 REUSE_STEPS = "reuse_steps"
-RESERVED = frozenset({REUSE, REUSE_STEPS})
-"""Parameters of every pipeline: the reuse mode of a run, and those of single steps by name."""
 
 DEFAULT_KEY = "mlpipe_default"
 """Key in a Param's schema with a default that only the run knows, such as ``${{airflow.data_interval_start}}``."""
@@ -32,11 +41,12 @@ def run_info(context: Context, base: Path) -> RunInfo:
     """Return what belongs to the run.
 
     :param base: folder that relative paths start from.
-    :raises ParameterError: if a reuse mode is wrong, or the run cannot bring a parameter's default.
+    :raises ParameterError: if a reuse mode or an assignment is wrong, or the run cannot bring a parameter's default.
     """
-    given = dict(cast("Mapping[str, Any]", context["params"]))
-    mode, step_modes = given.pop(REUSE, None), given.pop(REUSE_STEPS, None)
     dag = context["dag"]
+    request = _request(context)
+    given = {**_plain(context), **request.parameters}
+    mode, step_modes = given.pop(REUSE, None), given.pop(REUSE_STEPS, None)
     given = {name: _typed(value, _schema(dag.params, name)) for name, value in given.items()}
     run = RunInfo(
         pipeline=dag.dag_id,
@@ -46,9 +56,37 @@ def run_info(context: Context, base: Path) -> RunInfo:
         base=base,
         reuse=_mode(mode if mode is not None else "auto", REUSE),
         step_reuse=_step_modes(step_modes),
+        labels=request.labels,
     )
     defaults = resolve_parameters(_run_defaults(dag.params, given), run)
     return replace(run, parameters={**given, **defaults})
+
+
+def _request(context: Context) -> RunRequest:
+    """Return what the run was triggered with; Airflow has checked plain parameters, and nothing inside assignments."""
+    params = context["dag"].params
+    conf = cast("Mapping[str, Any]", context["dag_run"].conf or {})
+    request = read_request(conf, {name: _schema(params, name) for name in params})
+    faults = [fault for name, value in request.parameters.items() for fault in _faults(params, name, value)]
+    if faults:
+        raise RequestError(faults)
+    return request
+
+
+def _faults(params: Any, name: str, value: Any) -> Iterator[RequestFault]:
+    if name not in params:
+        return
+    try:
+        copy(params.get_param(name)).resolve(value)
+    except AirflowException as error:
+        yield RequestFault(f"{ASSIGNMENTS}.{name}", f"{str(error).partition(chr(10))[0]}.")
+
+
+def _plain(context: Context) -> dict[str, Any]:
+    """Return the parameters as Airflow gives them, without the words of Azure's body that it counts among them."""
+    declared = context["dag"].params
+    given = cast("Mapping[str, Any]", context["params"])
+    return {name: value for name, value in given.items() if name in declared or name not in AZURE_KEYS}
 
 
 def run_fields(context: Context) -> dict[str, str | None]:
@@ -87,7 +125,7 @@ def _run_defaults(params: Any, given: Mapping[str, Any]) -> dict[str, Scalar]:
 
 
 def _schema(params: Any, name: str) -> Mapping[str, Any]:
-    return dict(params.get_param(name).schema) if name in params else {}
+    return dict(params.get_param(name).schema) if name in params and hasattr(params, "get_param") else {}
 
 
 def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
@@ -125,21 +163,18 @@ def check_conf(conf: Mapping[str, Any], params: Mapping[str, Any], steps: list[s
     :param steps: the DAG's steps.
     :raises ParameterError: naming every wrong word.
     """
-    faults = [
-        f"unknown parameter {key!r}.{_hint(key, {*params, *RESERVED})}"
-        for key in conf
-        if key not in {*params, *RESERVED}
-    ]
+    faults: list[str] = []
     modes = conf.get(REUSE_STEPS)
+    try:
+        modes = read_request(conf, {name: _schema(params, name) for name in params}).parameters.get(REUSE_STEPS, modes)
+    except RequestError as error:
+        faults += map(str, error.faults)
     if isinstance(modes, Mapping):
-        faults += [f"{REUSE_STEPS} names no step: {step!r}.{_hint(step, steps)}" for step in modes if step not in steps]
+        faults += [
+            f"{REUSE_STEPS} names no step: {step!r}.{did_you_mean(step, steps)}" for step in modes if step not in steps
+        ]
     if faults:
         raise ParameterError("This run was triggered with wrong parameters:\n" + "\n".join(faults))
-
-
-def _hint(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(str(word), known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else f" There is: {', '.join(sorted(known))}."
 
 
 def refuse_mapped(context: Context) -> None:

@@ -18,6 +18,24 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
+class RunLabels(Record):
+    """What the caller of a run said about it; nothing of it counts for results.
+
+    :param source: who called, in the caller's own words (Azure's ``RunSource``).
+    :param run_type: Azure's ``RunType``.
+    """
+
+    experiment: str = ""
+    display_name: str = ""
+    description: str = ""
+    tags: dict[str, str] = Field(default_factory=dict)
+    properties: dict[str, str] = Field(default_factory=dict)
+    source: str = ""
+    run_type: str = ""
+    schedule_id: str = ""
+    parent_run_id: str = ""
+
+
 class RunRecord(Record):
     """A run of a pipeline.
 
@@ -25,6 +43,7 @@ class RunRecord(Record):
     :param run_id: Airflow's run id, or the one that ``mlpipe run`` made.
     :param parameters: the pipeline's inputs as this run uses them.
     :param plan_epoch: Airflow's ``max_tries`` of the plan task; it grows when a person clears the task.
+    :param labels: what the caller said about the run.
     """
 
     pipeline: str
@@ -32,6 +51,7 @@ class RunRecord(Record):
     parameters: dict[str, Any] = Field(default_factory=dict)
     started: datetime
     plan_epoch: int | None = None
+    labels: RunLabels = Field(default_factory=RunLabels)
 
 
 class StepRecord(Record):

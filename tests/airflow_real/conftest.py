@@ -13,6 +13,7 @@ import pytest
 
 from airflow_mlpipe.compute.local import LocalTarget
 from airflow_mlpipe.testing.airflow_server import AirflowServer
+from airflow_mlpipe.workspace import Workspace, load_workspace
 
 DAGS = """
 from airflow.sdk import DAG, Param
@@ -75,6 +76,11 @@ class RealAirflow:
         self.api = server.api
         self.project = project
 
+    @property
+    def workspace(self) -> Workspace:
+        """The workspace that the tasks write their records to."""
+        return load_workspace(Path(self.project.folder) / "dags" / "workspace.yml")
+
     def run(self, dag_id: str, run_id: str, conf: dict[str, Any] | None = None) -> str:
         """Trigger a run, wait for its end, return its state."""
         return self.api.wait_run(dag_id, self.api.trigger(dag_id, conf, run_id))
@@ -105,7 +111,11 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
     text = textwrap.dedent(DAGS).replace("PLAIN}", repr(HOSTILE) + "}")
     (project.folder / "dags" / "flows.py").write_text(text)
     (project.folder / "dags" / ".airflowignore").write_text("src\n")
-    config = {"triggerer.job_heartbeat_sec": "1", "triggerer.triggerer_health_check_threshold": "6"}
+    config = {
+        "triggerer.job_heartbeat_sec": "1",
+        "triggerer.triggerer_health_check_threshold": "6",
+        "core.simple_auth_manager_users": "admin:admin,vera:viewer",
+    }
     connection = json.dumps({"conn_type": "mlpipe", "extra": {"workspace": project.workspace}})
     environment = {"AIRFLOW_CONN_MLPIPE_DEFAULT": connection}
     server = AirflowServer(project.folder / "airflow", project.folder / "dags", config=config, environment=environment)
