@@ -10,7 +10,17 @@ import pytest
 import airflow_mlpipe
 
 ROOT = Path(__file__).resolve().parents[2]
-EDGE = ("hooks", "triggers", "operators", "sensors", "testing", "provider_info", "example_dags", "dag_templates")
+EDGE = (
+    "plugins",
+    "hooks",
+    "triggers",
+    "operators",
+    "sensors",
+    "testing",
+    "provider_info",
+    "example_dags",
+    "dag_templates",
+)
 
 
 def modules() -> list[str]:

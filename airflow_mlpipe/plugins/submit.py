@@ -1,0 +1,120 @@
+"""The routes that take Azure ML's call: ``POST .../PipelineRuns/PipelineSubmit/<pipeline>`` with its body.
+
+They read the body, refuse what is wrong with 400 and the field, and hand the rest to Airflow's public API as the user
+who is calling. Login and permission are asked for first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, get_user, requires_access_dag
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from airflow_mlpipe.airflow_rest.refusals import sentence
+from airflow_mlpipe.airflow_rest.runs import AirflowRun, DagFacts, dag_path, run_path
+from airflow_mlpipe.execution.run_request import RequestError, new_run_id, plain_conf
+from airflow_mlpipe.plugins import PREFIX
+from airflow_mlpipe.plugins.airflow_inside import AirflowInside
+from airflow_mlpipe.plugins.answers import RefusedError, refused, refused_by_airflow, submitted
+
+_MAX_BODY = 1 << 20
+_may_trigger = requires_access_dag("POST", DagAccessEntity.RUN)
+
+
+def create_app(outer: Any) -> FastAPI:
+    """Return the app; every route needs a login, and there is no page that describes them to strangers.
+
+    :param outer: Airflow's app.
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(get_user)])
+    app.state.auth_manager = outer.state.auth_manager
+    app.state.airflow = outer
+    app.add_exception_handler(RefusedError, _answer_refused)
+    app.post("/PipelineRuns/PipelineSubmit/{pipeline}")(submit_pipeline)
+    return app
+
+
+async def _answer_refused(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RefusedError):
+        raise error
+    return error.answer()
+
+
+async def submit_pipeline(pipeline: str, request: Request, user: GetUserDep) -> dict[str, Any]:
+    """Start a run of a DAG, or return the one that has the given ``runId`` already.
+
+    Query: ``runId`` makes the call idempotent, ``parentRunId`` is kept as a label.
+    """
+    return await submit(pipeline, request, user)
+
+
+async def submit(dag_id: str, request: Request, user: Any) -> dict[str, Any]:
+    """Start a run of a DAG as the user who is calling.
+
+    :raises RefusedError: with the field that is wrong.
+    """
+    request.scope["path_params"]["dag_id"] = dag_id
+    await asyncio.to_thread(_may_trigger, request, user)
+    body = await _body(request)
+    airflow = AirflowInside(request.app.state.airflow, request.headers)
+    dag = await _dag(airflow, dag_id)
+    try:
+        conf = plain_conf(body, dag.schemas)
+    except RequestError as error:
+        raise RefusedError(HTTPStatus.BAD_REQUEST, error.faults) from None
+    run, is_new = await _trigger(airflow, dag, conf, request.query_params.get("runId") or new_run_id())
+    return submitted(run, is_new, request.scope.get("root_path", "").removesuffix(PREFIX))
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Type", "must be application/json.")
+    text = b""
+    async for part in request.stream():
+        text += part
+        if len(text) > _MAX_BODY:
+            raise refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "", f"the body is larger than {_MAX_BODY} bytes.")
+    try:
+        body = json.loads(text or b"{}", parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise refused(HTTPStatus.BAD_REQUEST, "", f"the body is not JSON: {error}.") from None
+    if not isinstance(body, dict):
+        raise refused(HTTPStatus.BAD_REQUEST, "", "the body must be an object.")
+    parent = request.query_params.get("parentRunId")
+    return body if parent is None else {**body, "ParentRunId": parent}
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+async def _dag(airflow: AirflowInside, dag_id: str) -> DagFacts:
+    answer = await airflow.call("GET", f"{dag_path(dag_id)}/details")
+    if not answer.is_success:
+        raise refused(answer.status_code, "pipeline", sentence(answer))
+    return DagFacts.from_json(answer.json())
+
+
+async def _trigger(
+    airflow: AirflowInside, dag: DagFacts, conf: Mapping[str, Any], run_id: str
+) -> tuple[AirflowRun, bool]:
+    body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)}
+    answer = await airflow.call("POST", f"{dag_path(dag.dag_id)}/dagRuns", body)
+    if answer.is_success:
+        return AirflowRun.from_json(answer.json()), True
+    if answer.status_code != HTTPStatus.CONFLICT:
+        raise refused_by_airflow(answer.status_code, sentence(answer), dag.schemas)
+    found = await airflow.call("GET", run_path(dag.dag_id, run_id))
+    if not found.is_success:
+        raise refused(HTTPStatus.CONFLICT, "runId", sentence(answer))
+    run = AirflowRun.from_json(found.json())
+    if dict(run.conf) != dict(conf):
+        raise refused(HTTPStatus.CONFLICT, "runId", f"the run {run_id!r} exists with other parameters.")
+    return run, False
