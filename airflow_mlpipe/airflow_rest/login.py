@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from airflow_mlpipe.errors import ConfigError
-from airflow_mlpipe.redaction import Secret
+from airflow_mlpipe.redaction import Secret, read_secret
 
 URL_VARIABLE = "MLPIPE_AIRFLOW_URL"
 USER_VARIABLE = "MLPIPE_AIRFLOW_USER"
@@ -63,8 +63,8 @@ def read_login(given: Given, environment: Mapping[str, str] = os.environ) -> Log
             f"Which Airflow? Give --url https://airflow.example.com, or set the environment variable {URL_VARIABLE}."
         )
     secrets = (
-        _secret(given.token_file, environment.get(TOKEN_VARIABLE)),
-        _secret(given.password_file, environment.get(PASSWORD_VARIABLE)),
+        _secret("--token-file", given.token_file, environment.get(TOKEN_VARIABLE)),
+        _secret("--password-file", given.password_file, environment.get(PASSWORD_VARIABLE)),
     )
     login = Login(_address(url), secrets[0], given.user or environment.get(USER_VARIABLE) or None, secrets[1])
     if login.token is None and login.user is not None and login.password is None:
@@ -110,14 +110,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _secret(path: Path | None, text: str | None) -> Secret | None:
-    if path is None:
-        return Secret(text.strip()) if text and text.strip() else None
-    try:
-        read = path.expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"The file {path} cannot be read: {reason}.") from None
-    if not read:
-        raise ConfigError(f"The file {path} is empty; it must hold the secret and nothing else.")
-    return Secret(read)
+def _secret(option: str, path: Path | None, text: str | None) -> Secret | None:
+    if path is not None:
+        return read_secret(option, {"file": str(path)}, Path.cwd())
+    return Secret(text.strip()) if text and text.strip() else None
