@@ -30,6 +30,7 @@ _BUILT_IN = {
         "https": "airflow_mlpipe.datastores.https:HttpsDatastore",
         "memory": "airflow_mlpipe.datastores.memory:MemoryDatastore",
         "azure_blob": "airflow_mlpipe.datastores.azure_blob.store:AzureBlobDatastore",
+        "sftp": "airflow_mlpipe.datastores.sftp.store:SFTPDatastore",
     },
 }
 

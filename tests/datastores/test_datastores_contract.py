@@ -9,9 +9,11 @@ import pytest
 from airflow_mlpipe.datastores.azure_blob.store import AzureBlobDatastore
 from airflow_mlpipe.datastores.local import LocalDatastore
 from airflow_mlpipe.datastores.memory import MemoryDatastore
+from airflow_mlpipe.datastores.sftp.store import SFTPDatastore
 from airflow_mlpipe.testing.azurite import AzuriteServer
 from airflow_mlpipe.testing.datastore import DatastoreContract
 from airflow_mlpipe.testing.record_storage import ProcessRaceContract, TreeRecordsContract
+from airflow_mlpipe.testing.sshd import SSHServer
 
 
 class TestLocalDatastore(DatastoreContract, TreeRecordsContract, ProcessRaceContract):
@@ -38,3 +40,15 @@ class TestAzureBlobDatastore(DatastoreContract, ProcessRaceContract):
 
     def config(self) -> Mapping[str, Any]:
         return self.azurite.settings(self.azurite.make_container(), {"account_key": {"env": "RACE_KEY"}})
+
+
+class TestSFTPDatastore(DatastoreContract, TreeRecordsContract, ProcessRaceContract):
+    @pytest.fixture(autouse=True)
+    def server(self, sshd: SSHServer, tmp_path: Path) -> None:
+        self.settings = {"type": "sftp", **sshd.settings, "path": str(tmp_path / "far" / "root")}
+
+    def make(self, tmp_path: Path) -> SFTPDatastore:
+        return SFTPDatastore.from_config("sftp", self.settings, tmp_path)
+
+    def config(self) -> Mapping[str, Any]:
+        return self.settings

@@ -14,10 +14,10 @@ from airflow_mlpipe.content import FileEntry, Manifest
 from airflow_mlpipe.content.digest import hash_file
 from airflow_mlpipe.datastores.azure_blob.container import BLOCK, Container
 from airflow_mlpipe.datastores.azure_blob.fetch import fetch
-from airflow_mlpipe.datastores.azure_blob.lanes import Lanes, counted
 from airflow_mlpipe.datastores.azure_blob.listing import Blob
 from airflow_mlpipe.datastores.azure_blob.reader import MEMORY, THREADS, Reader, Seen
 from airflow_mlpipe.datastores.base import Progress
+from airflow_mlpipe.datastores.lanes import Lanes, counted
 from airflow_mlpipe.datastores.local_records import store_errors
 from airflow_mlpipe.datastores.staging import discarded, put_in_place, renamed, taken
 from airflow_mlpipe.datastores.transfer import sync_all

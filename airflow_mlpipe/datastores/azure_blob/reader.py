@@ -13,7 +13,6 @@ from airflow_mlpipe.content.manifest import Kind
 from airflow_mlpipe.datastores.azure_blob.container import BLOCK, Container, error_code
 from airflow_mlpipe.datastores.azure_blob.etags import EtagMemo, Known
 from airflow_mlpipe.datastores.azure_blob.fetch import fetch
-from airflow_mlpipe.datastores.azure_blob.lanes import Lanes
 from airflow_mlpipe.datastores.azure_blob.listing import (
     DIGEST_MARK,
     FOLDER_MARK,
@@ -24,6 +23,7 @@ from airflow_mlpipe.datastores.azure_blob.listing import (
     plain_etag,
 )
 from airflow_mlpipe.datastores.azure_blob.proofs import Proof, Proofs
+from airflow_mlpipe.datastores.lanes import Lanes
 from airflow_mlpipe.datastores.paths import check_include
 from airflow_mlpipe.errors import DataError
 

@@ -12,9 +12,9 @@ from blake3 import blake3
 from airflow_mlpipe.content.walk import FileStat, Tree
 from airflow_mlpipe.datastores.azure_blob.container import BLOCK, Container
 from airflow_mlpipe.datastores.azure_blob.etags import Known
-from airflow_mlpipe.datastores.azure_blob.lanes import Lanes
 from airflow_mlpipe.datastores.azure_blob.listing import DIGEST_MARK, FOLDER_MARK, UPLOAD_MARK, marks_of, plain_etag
 from airflow_mlpipe.datastores.base import Progress
+from airflow_mlpipe.datastores.lanes import Lanes
 from airflow_mlpipe.datastores.staging import taken
 from airflow_mlpipe.errors import DataError, StoreError
 

@@ -12,7 +12,6 @@ from airflow_mlpipe.content.digest import hash_entry
 from airflow_mlpipe.content.walk import Tree, walk
 from airflow_mlpipe.datastores.azure_blob.container import Container
 from airflow_mlpipe.datastores.azure_blob.etags import Known
-from airflow_mlpipe.datastores.azure_blob.lanes import Lanes, counted
 from airflow_mlpipe.datastores.azure_blob.listing import Blob, list_blobs
 from airflow_mlpipe.datastores.azure_blob.names import name_fault
 from airflow_mlpipe.datastores.azure_blob.proofs import Proof, Proofs
@@ -20,6 +19,7 @@ from airflow_mlpipe.datastores.azure_blob.reader import MEMORY, THREADS, Reader,
 from airflow_mlpipe.datastores.azure_blob.removal import remove_all
 from airflow_mlpipe.datastores.azure_blob.send import Sender, put_mark
 from airflow_mlpipe.datastores.base import Progress
+from airflow_mlpipe.datastores.lanes import Lanes, counted
 from airflow_mlpipe.datastores.paths import data_segments
 from airflow_mlpipe.datastores.staging import taken
 from airflow_mlpipe.errors import DataError, MLPipeError, StoreError

@@ -22,7 +22,7 @@ class Lanes:
     """
 
     def __init__(self, threads: int, memory: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="mlpipe-blob")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="mlpipe-lane")
         self._memory = memory
         self._free = memory
         self._changed = threading.Condition()
