@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from airflow_mlpipe.content import ContentSummary, Manifest
 from airflow_mlpipe.content.remote import RemoteData
@@ -100,3 +100,10 @@ class NodeAccess(Protocol):
         :param left: relative path (empty for a single file) to size and SHA-256.
         :raises DataError: if it is not what the job left.
         """
+
+
+@runtime_checkable
+class KeepsAnyName(Protocol):
+    """A datastore away from this machine that keeps every name that a file of Linux can have, byte for byte."""
+
+    keeps_any_name: Literal[True]

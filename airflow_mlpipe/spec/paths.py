@@ -121,7 +121,9 @@ def data_path(text: str, source: Source, place: Place, faults: Faults) -> str | 
     if is_remote(text):
         return _url(text, place, faults)
     if text.startswith("sftp://"):
-        text_ = "'sftp://' is not read yet; mount the folder or copy the files, and declare a datastore for them."
+        text_ = (
+            "'sftp://' is no data path; declare a datastore of type sftp for that host in workspace.yml and name it."
+        )
         faults.add(place, "MLP124", text_)
         return None
     if text.startswith(("/", "~")) or _SCHEME.match(text) or "\0" in text:

@@ -18,7 +18,6 @@ from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.execution.selection import matching
 from airflow_mlpipe.execution.transfers.meter import Meter
 from airflow_mlpipe.spec.step import Step
-from airflow_mlpipe.testing.azurite import AzuriteServer
 from airflow_mlpipe.tracking.base import StepRecord
 from airflow_mlpipe.workspace import Workspace, workspace_from_mapping
 
@@ -41,12 +40,19 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
     return workspace(tmp_path, request.param)
 
 
-@pytest.fixture(params=["local", "memory", "azure"])
+@pytest.fixture(params=["local", "memory", "azure", "sftp"])
 def end(request: pytest.FixtureRequest, place: Workspace) -> str:
     """One end of a transfer: the name of a datastore of the workspace."""
-    name = str(request.param)
-    if name == "azure":
+    return opened(request, place, str(request.param))
+
+
+def opened(request: pytest.FixtureRequest, place: Workspace, name: str) -> str:
+    """Give the workspace a datastore on a server, and return its name."""
+    if name == "azure" and name not in place._datastores:
         place._datastores[name] = request.getfixturevalue("azurite").datastore(name)
+    if name == "sftp":
+        settings = request.getfixturevalue("sshd").settings
+        place.config.datastores[name] = {"type": "sftp", **settings, "path": str(place.folder / "far")}
     return name
 
 
@@ -106,13 +112,12 @@ def test_every_source_arrives_whole(
     assert list((tmp_path / "scratch").glob("mlp-*")) == []
 
 
-@pytest.mark.parametrize("source", ["local", "memory", "azure"])
+@pytest.mark.parametrize("source", ["local", "memory", "azure", "sftp"])
 def test_every_destination_gets_all(
-    place: Workspace, new_run: NewRun, tmp_path: Path, azurite: AzuriteServer, source: str, end: str
+    request: pytest.FixtureRequest, place: Workspace, new_run: NewRun, tmp_path: Path, source: str, end: str
 ) -> None:
     destination = end
-    if "azure" not in place._datastores:
-        place._datastores["azure"] = azurite.datastore("azure")
+    opened(request, place, source)
     files = TREE | {name: name.encode() for name in ODD}
     put(place, source, "src", files, tmp_path)
     put(place, destination, "out/deep", {"kept.txt": b"mine"}, tmp_path)
@@ -310,6 +315,20 @@ def test_names_that_cannot_be_kept_are_refused_before_the_first_byte(new_run: Ne
     assert list(place.datastore("memory").keys("")) == []
     copy(place, step({"i": {"path": "src"}}, **at("local", "out")), new_run("r2"))
     assert read(tmp_path / "other" / "out") == {"fine": b"1", "line\nbreak": b"2"}
+
+
+def test_names_of_every_kind_reach_a_server_that_keeps_them(
+    request: pytest.FixtureRequest, new_run: NewRun, tmp_path: Path
+) -> None:
+    place = workspace(tmp_path)
+    files = {
+        name: name.encode("utf-8", "surrogateescape") for name in ("line\nbreak", "caf\udce9", "\x01", " a ", *ODD)
+    }
+    lay(tmp_path / "src", files)
+    copy(place, step({"i": {"path": "src"}}, **at(opened(request, place, "sftp"), "out")), new_run("r1"))
+    assert read(tmp_path / "far" / "out") == files
+    done = copy(place, step({"i": at("sftp", "out")}), new_run("r2"))
+    assert files_of(place, done, tmp_path) == files
 
 
 @pytest.mark.parametrize("path", ["../x", "a/../../x", "a//b", ".mlpipe/x"])

@@ -10,9 +10,9 @@ from blake3 import blake3
 from airflow_mlpipe.content import FileEntry, Manifest
 from airflow_mlpipe.datastores.azure_blob.container import BLOCK, Container
 from airflow_mlpipe.datastores.azure_blob.fetch import fetch
-from airflow_mlpipe.datastores.azure_blob.lanes import Lanes
 from airflow_mlpipe.datastores.azure_blob.listing import Blob
 from airflow_mlpipe.datastores.azure_blob.reader import MEMORY, THREADS, Reader
+from airflow_mlpipe.datastores.lanes import Lanes
 from airflow_mlpipe.errors import DataError
 
 _SINGLE = ""

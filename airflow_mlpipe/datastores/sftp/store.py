@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from airflow_mlpipe.content import ContentSummary, Manifest
 from airflow_mlpipe.content.markers import marker_of
@@ -34,6 +34,8 @@ class SFTPDatastore(SFTPRecords):
 
     :param settings: where it is, and who we are.
     """
+
+    keeps_any_name: Literal[True] = True
 
     def __init__(self, settings: SFTPSettings) -> None:
         super().__init__(Server(settings))

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from blake3 import blake3
 
 from airflow_mlpipe.content import DataRef
-from airflow_mlpipe.datastores.base import Datastore
+from airflow_mlpipe.datastores.base import Datastore, KeepsAnyName
 from airflow_mlpipe.errors import DataError
 from airflow_mlpipe.execution.transfers.merge import Layout
 from airflow_mlpipe.execution.transfers.meter import Meter
@@ -99,6 +99,8 @@ class Export:
         return len(todo), len(self.layout.files) - len(todo)
 
     def _check_names(self) -> None:
+        if isinstance(self.store, KeepsAnyName):
+            return
         for path in (*self.layout.files, *self.layout.empty_folders):
             here = self.store.local_path(f"{self.folder}/{path}")
             if here is None and not path.isprintable():
