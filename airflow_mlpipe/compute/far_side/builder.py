@@ -43,24 +43,23 @@ class Builder:
         Without one a build is started, in the background. Ask again until it has ended.
 
         :param attempt: any text of the caller's own; a failure of somebody else's attempt is no answer.
-        :param cursor: how much of the log the caller knows.
+        :param cursor: how much of the log the caller knows; -1 for one that has not seen a build yet.
         :raises OSError: if the folder cannot be written.
         """
         place = environment_folder(self.folder, request["identity"])
         if usable(place):
-            return {"python": str(python_of(place))}
+            return {"python": str(python_of(place)), **_said(place, cursor)}
         started = False
         with building(place) as lock:
             free = lock is not None
         if free:
             failure = _failure(place)
             if failure.get("attempt") == attempt:
-                return {"error": failure.get("text", "")}
+                return {"error": failure.get("text", ""), **_said(place, cursor)}
             _request_file(place).write_text(json.dumps(request), encoding="ascii")
             spawn([*self.program, "build", str(place), attempt], place)
             started, cursor = True, 0
-        text = _read(place / LOG, cursor)
-        return {"started": started, "text": text.decode("utf-8", "replace"), "cursor": cursor + len(text)}
+        return {"started": started, **_said(place, max(cursor, 0))}
 
 
 def main(arguments: list[str]) -> None:
@@ -100,6 +99,12 @@ def _failure(place: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _said(place: Path, cursor: int) -> dict[str, Any]:
+    """Return what the build has said since the caller looked last, whole lines."""
+    text = _read(place / LOG, cursor) if cursor >= 0 else b""
+    return {"text": text.decode("utf-8", "replace"), "cursor": cursor + len(text)}
 
 
 def _read(path: Path, offset: int) -> bytes:

@@ -77,9 +77,12 @@ class SSHPlace(Place):
     async def interpreter(self, definition: EnvironmentDefinition) -> str:
         """Return the Python of an environment there, after building it if nobody has yet; its lines are logged here."""
         refuse_image(definition)
-        request, attempt, cursor, started = build_request(definition), secrets.token_hex(8), 0, 0
+        request, attempt, cursor, started = build_request(definition), secrets.token_hex(8), -1, 0
         while True:
             answer = await self._call("environment", request=request, attempt=attempt, cursor=cursor)
+            cursor = answer["cursor"]
+            for line in answer["text"].splitlines():
+                logger.info("%s", line)
             if "python" in answer:
                 return str(answer["python"])
             if "error" in answer:
@@ -90,9 +93,6 @@ class SSHPlace(Place):
                     f"On {self.settings.address}: the builder of the environment ended {_BUILDS} times without a word. "
                     "Is there enough memory and space?"
                 )
-            cursor = answer["cursor"]
-            for line in answer["text"].splitlines():
-                logger.info("%s", line)
             await loop.sleep(0.3)
 
     async def claimed(self, key: str) -> bool:
