@@ -11,6 +11,9 @@
 #   make smoke           a short run on the oldest Airflow lines that are supported, 3.1 and 3.2
 #   make bench           the figures of docs/benchmarks, with the load of the machine
 #   make soak-flight     500 rounds of 20 processes on one key; STORE=azurite takes that store
+#   make soak-kills      200 workers killed at random moments; TARGET=ssh or local, KILLS=1000
+#   make soak-network    100 replies of the SSH server lost after what they tell was done
+#   make sshd            an SSH server for the tests, from Debian's packages; needs root
 #   make soak-gc         24,000 random steps of garbage collection against plain dictionaries
 #   make build           sdist and wheel in dist/
 #   make clean           remove what these targets made, but for the virtual environment
@@ -21,6 +24,8 @@ PYTHON ?= python3
 VENV ?= .venv
 KEEP ?=
 STORE ?= local
+TARGET ?=
+KILLS ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 AZURITE := .azurite
@@ -44,7 +49,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-stop landing azurite ray test check smoke bench soak-flight soak-gc build clean
+.PHONY: help venv demo demo-stop landing azurite ray test check smoke bench soak-flight soak-gc soak-kills soak-network sshd build clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -102,7 +107,24 @@ $(AZURITE)/.ready: tests/azurite/package.json tests/azurite/package-lock.json
 ray: $(READY)
 	@$(BIN)/python -m airflow_mlpipe.testing.ray_server tests/ray/constraints.txt
 
-test: check $(AZURITE)/.ready ray
+sshd: /usr/sbin/sshd
+	@:
+
+# Without rights or apt nothing is installed, and the tests that want an SSH server say what is missing.
+/usr/sbin/sshd:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	  echo "Installing openssh-server"; \
+	  policy=/usr/sbin/policy-rc.d; made=; \
+	  if [ ! -e $$policy ]; then printf '#!/bin/sh\nexit 101\n' > $$policy; chmod +x $$policy; made=1; fi; \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openssh-server >/dev/null \
+	    || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openssh-server >/dev/null; } \
+	    || echo "openssh-server cannot be installed (Debian, Ubuntu: apt install openssh-server)." >&2; \
+	  if [ -n "$$made" ]; then rm -f $$policy; fi; \
+	else \
+	  echo "There is no SSH server (Debian, Ubuntu: apt install openssh-server)." >&2; \
+	fi
+
+test: check $(AZURITE)/.ready ray /usr/sbin/sshd
 	@$(BIN)/python -m pytest
 
 check: $(READY)
@@ -128,6 +150,12 @@ bench: $(READY)
 
 soak-flight: $(READY) $(if $(filter azurite,$(STORE)),$(AZURITE)/.ready)
 	@$(BIN)/python -m benchmarks.soak_single_flight --store $(or $(STORE),local)
+
+soak-kills: $(READY) $(if $(filter local,$(TARGET)),,/usr/sbin/sshd)
+	@$(BIN)/python -m benchmarks.soak_kills --target $(or $(TARGET),ssh) --kills $(or $(KILLS),200)
+
+soak-network: $(READY) /usr/sbin/sshd
+	@MLPIPE_SOAK_ROUNDS=100 $(BIN)/python -m pytest -q -o timeout=3600 tests/compute/test_compute_ssh.py -k lost_after
 
 soak-gc: $(READY)
 	@$(BIN)/python benchmarks/soak_gc.py
