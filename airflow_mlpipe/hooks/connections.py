@@ -1,15 +1,17 @@
 """Datastores and compute targets that name an Airflow connection: ``conn_id`` becomes an address and a credential.
 
 The rooms below Airflow know no connections, so this is done before a workspace is used. The forms of a ``wasb``
-connection are those that Airflow's own ``WasbHook`` reads; a Ray cluster takes one of the type ``http``.
+connection are those that Airflow's own ``WasbHook`` reads; a Ray cluster takes one of the type ``http``,
+a host over SSH one of the type ``ssh``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlpipe.errors import ConfigError
+from airflow_mlpipe.hooks.ssh_connections import TOLD, ssh_connection
 from airflow_mlpipe.redaction import Secret
 from airflow_mlpipe.workspace import Workspace
 
@@ -25,8 +27,8 @@ _CLUSTER = "ray"
 def wanted_connections(workspace: Workspace) -> list[str]:
     """Return the connections that the datastores and compute targets of a workspace name, sorted."""
     config = workspace.config
-    naming = [*_naming(config.datastores, _DATASTORE).values(), *_naming(config.compute, _CLUSTER).values()]
-    return sorted({str(settings["conn_id"]) for settings in naming})
+    naming = [*_naming(config.datastores, _READERS), *_naming(config.compute, _READERS)]
+    return sorted({str(settings["conn_id"]) for _, settings, _ in naming})
 
 
 def with_connections(workspace: Workspace, connections: Mapping[str, Connection]) -> Workspace:
@@ -35,23 +37,32 @@ def with_connections(workspace: Workspace, connections: Mapping[str, Connection]
     :param connections: by their ids.
     :raises ConfigError: if a connection does not say what is needed.
     """
-    datastores, compute = dict(workspace.config.datastores), dict(workspace.config.compute)
-    for name, settings in _naming(datastores, _DATASTORE).items():
-        conn_id, rest = _without(f"Datastore {name!r}", settings, ("credential", "account_url", "account_name"))
-        datastores[name] = {**rest, **_settings(connections[conn_id], conn_id)}
-    for name, settings in _naming(compute, _CLUSTER).items():
-        conn_id, rest = _without(f"Compute target {name!r}", settings, ("address", "token"))
-        compute[name] = {**rest, **_cluster(connections[conn_id], conn_id)}
-    if (datastores, compute) == (workspace.config.datastores, workspace.config.compute):
+    found = {
+        "datastores": _told("Datastore", workspace.config.datastores, connections),
+        "compute": _told("Compute target", workspace.config.compute, connections),
+    }
+    if found == {"datastores": workspace.config.datastores, "compute": workspace.config.compute}:
         return workspace
-    found = {"datastores": datastores, "compute": compute}
     return Workspace(workspace.config.model_copy(update=found), workspace.folder)
 
 
-def _naming(known: Mapping[str, Mapping[str, Any]], kind: str) -> dict[str, Mapping[str, Any]]:
-    return {
-        name: settings for name, settings in known.items() if settings.get("type") == kind and "conn_id" in settings
-    }
+def _told(noun: str, known: Mapping[str, Mapping[str, Any]], connections: Mapping[str, Connection]) -> dict[str, Any]:
+    """Return the settings with what their connections say."""
+    told = {name: dict(settings) for name, settings in known.items()}
+    for name, settings, reader in _naming(known, _READERS):
+        conn_id, rest = _without(f"{noun} {name!r}", settings, reader.says)
+        told[name] = {**rest, **reader.read(connections[conn_id], conn_id)}
+    return told
+
+
+def _naming(
+    known: Mapping[str, Mapping[str, Any]], readers: Mapping[str, _Reader]
+) -> list[tuple[str, Mapping[str, Any], _Reader]]:
+    return [
+        (name, settings, readers[str(settings["type"])])
+        for name, settings in known.items()
+        if "conn_id" in settings and settings.get("type") in readers
+    ]
 
 
 def _without(what: str, settings: Mapping[str, Any], told: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
@@ -118,3 +129,19 @@ def _credential(connection: Connection, extra: Mapping[str, Any]) -> dict[str, A
 def _field(extra: Mapping[str, Any], name: str) -> str:
     """Return a field of the extra; connections of older Airflows have a prefix before the names."""
     return str(extra.get(name) or extra.get(f"extra__wasb__{name}") or "")
+
+
+class _Reader(NamedTuple):
+    """How a connection is read for a type of datastore or target, and the settings that it says."""
+
+    says: tuple[str, ...]
+    read: Callable[[Connection, str], dict[str, Any]]
+
+
+_READERS = {
+    _DATASTORE: _Reader(("credential", "account_url", "account_name"), _settings),
+    _CLUSTER: _Reader(("address", "token"), _cluster),
+    "ssh": _Reader(TOLD, ssh_connection),
+    "sftp": _Reader(TOLD, ssh_connection),
+    "slurm": _Reader(TOLD, ssh_connection),
+}

@@ -147,8 +147,8 @@ class MLPipeHook(BaseHook):
 
 def _no_connection(wanted: Sequence[str], error: AirflowNotFoundException) -> ConfigError:
     return ConfigError(
-        f"The datastores of the workspace name the Airflow connections {', '.join(wanted)}, and not all of them exist "
-        f"({error}). Create them (type 'Azure Blob Storage'), or write 'credential' instead of 'conn_id'."
+        f"The datastores and compute targets of the workspace name the Airflow connections {', '.join(wanted)}, and "
+        f"not all of them exist ({error}). Create them, or write address and credential instead of 'conn_id'."
     )
 
 
