@@ -8,11 +8,14 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
+import httpx
+
 from airflow_mlpipe.airflow_rest.client import API, AirflowClient
 from airflow_mlpipe.airflow_rest.refusals import refusal
 from airflow_mlpipe.errors import AirflowUnreachableError, ParameterError
 
 FINAL = ("success", "failed")
+_ENDPOINTS = "/mlpipe/PipelineRuns/PipelineEndpointSubmit/Id"
 _TRIES = 3
 _PAGE = 100
 
@@ -95,20 +98,34 @@ class AirflowRuns:
         :raises ParameterError: if Airflow refuses a value, or the id belongs to a run with other parameters.
         """
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)}
-        lost = False
-        for remaining in reversed(range(_TRIES)):
-            try:
-                answer = self._client.request("POST", f"{dag_path(dag_id)}/dagRuns", body)
-                break
-            except AirflowUnreachableError:
-                lost = True
-                if not remaining:
-                    raise
+        answer, was_lost = self._post(f"{dag_path(dag_id)}/dagRuns", body)
         if answer.is_success:
             return AirflowRun.from_json(answer.json()), True
         if answer.status_code != HTTPStatus.CONFLICT:
             raise refusal(answer, "")
-        return self._existing(dag_id, conf, run_id), lost
+        return self._existing(dag_id, conf, run_id), was_lost
+
+    def submit(self, endpoint: str, body: Mapping[str, Any], run_id: str) -> tuple[AirflowRun, bool]:
+        """Start a run of what an endpoint leads to, or find the one that has this id already.
+
+        :param body: Azure's, see :mod:`airflow_mlpipe.execution.run_request`.
+        :raises ParameterError: if the endpoint or a value is refused, with the field.
+        """
+        path = f"{_ENDPOINTS}/{quote(endpoint, safe='')}?runId={quote(run_id, safe='')}"
+        answer, was_lost = self._post(path, dict(body))
+        if not answer.is_success:
+            raise refusal(answer, "")
+        said = answer.json()
+        return self.get(said["DagId"], said["Id"]), bool(said["Created"]) or was_lost
+
+    def _post(self, path: str, body: Mapping[str, Any], tries: int = _TRIES) -> tuple[httpx.Response, bool]:
+        """Return the answer, and whether an earlier one was lost."""
+        try:
+            return self._client.request("POST", path, body), False
+        except AirflowUnreachableError:
+            if tries == 1:
+                raise
+            return self._post(path, body, tries - 1)[0], True
 
     def _existing(self, dag_id: str, conf: Mapping[str, Any], run_id: str) -> AirflowRun:
         run = self.get(dag_id, run_id)

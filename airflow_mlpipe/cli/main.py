@@ -29,6 +29,8 @@ COMMANDS = {
     "runs": "list the runs of a pipeline",
     "trigger": "start a run in Airflow",
     "cancel": "end a run in Airflow, with its jobs",
+    "publish": "keep a pipeline as a version that never changes, with its DAG",
+    "endpoints": "stable names for published pipelines",
     "gc": "remove what nobody needs any more",
     "pin": "keep the outputs of a run, whatever their age",
     "models": "list registered models and their versions",

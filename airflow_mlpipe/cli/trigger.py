@@ -14,7 +14,7 @@ from airflow_mlpipe.airflow_rest.watching import follow
 from airflow_mlpipe.cli.airflow_options import add_airflow_options
 from airflow_mlpipe.cli.airflow_runs import open_runs, page, plain
 from airflow_mlpipe.errors import ParameterError
-from airflow_mlpipe.execution.run_request import did_you_mean, new_run_id, plain_conf, typed
+from airflow_mlpipe.execution.run_request import ASSIGNMENTS, did_you_mean, new_run_id, plain_conf, typed
 
 DESCRIPTION = """\
 Start a run of a DAG in Airflow. Wrong names and values are refused before anything runs.
@@ -24,12 +24,14 @@ Exit code 0: started, or with --wait ended well; 1: the run failed; 2: refused."
 EXAMPLES = """\
 mlpipe trigger flight_delays --param learning_rate=0.2 --wait
 mlpipe trigger flight_delays --conf body.json --run-id nightly-2013-05-01
+mlpipe trigger churn --endpoint --param rate=0.2
 mlpipe trigger flight_delays --url https://airflow.example.com --token-file token"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("pipeline", metavar="DAG", help="id of the DAG, usually the pipeline's name")
+    parser.add_argument("pipeline", metavar="DAG", help="id of the DAG, usually the pipeline's name; or the endpoint")
+    parser.add_argument("--endpoint", action="store_true", help="DAG is the name of an endpoint")
     parser.add_argument(
         "--param", action="append", default=[], metavar="NAME=VALUE", help="value of a parameter; may be repeated"
     )
@@ -46,10 +48,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Start the run, or find the one with this id; 1 only if it was waited for and failed."""
     given = _read_conf(arguments.conf)
+    run_id = arguments.run_id or new_run_id()
     with open_runs(arguments) as (runs, url):
-        dag = runs.dag(arguments.pipeline)
-        conf = plain_conf({**given, **_parameters(arguments.param, dag)}, dag.schemas)
-        started, is_new = runs.trigger(dag.dag_id, conf, arguments.run_id or new_run_id())
+        if arguments.endpoint:
+            started, is_new = runs.submit(arguments.pipeline, _assigned(given, arguments.param), run_id)
+            dag = runs.dag(started.dag_id)
+        else:
+            dag = runs.dag(arguments.pipeline)
+            conf = plain_conf({**given, **_parameters(arguments.param, dag)}, dag.schemas)
+            started, is_new = runs.trigger(dag.dag_id, conf, run_id)
         say = _quiet if arguments.json else _say
         _tell_start(started, is_new, dag, url, say)
         ended = _follow(runs, started, say, arguments.poll) if arguments.wait else started
@@ -106,13 +113,25 @@ def _read_conf(name: str | None) -> Mapping[str, Any]:
 
 def _parameters(given: list[str], dag: DagFacts) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for text in given:
-        name, sign, value = text.partition("=")
-        if not sign or not name:
-            raise ParameterError(f"--param {text!r} is not understood. Write --param NAME=VALUE.")
+    for name, value in map(_split, given):
         if name not in dag.schemas:
             raise ParameterError(
                 f"--param {name}: the DAG {dag.dag_id} has no such parameter.{did_you_mean(name, dag.schemas)}"
             )
         values[name] = typed(value, dag.schemas[name])
     return values
+
+
+def _assigned(body: Mapping[str, Any], given: list[str]) -> dict[str, Any]:
+    """Return Azure's body with further assignments; which DAG runs, and its parameters, only the endpoint knows."""
+    there = body.get(ASSIGNMENTS)
+    if not given or not isinstance(there, dict | None):
+        return dict(body)
+    return {**body, ASSIGNMENTS: {**(there or {}), **dict(map(_split, given))}}
+
+
+def _split(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise ParameterError(f"--param {text!r} is not understood. Write --param NAME=VALUE.")
+    return name, value

@@ -1,4 +1,4 @@
-"""The routes that take Azure ML's call: ``POST .../PipelineRuns/PipelineSubmit/<pipeline>`` with its body.
+"""The routes that take Azure ML's calls, ``POST .../PipelineRuns/PipelineSubmit/<pipeline>`` and that of endpoints.
 
 They read the body, refuse what is wrong with 400 and the field, and hand the rest to Airflow's public API as the user
 who is calling. Login and permission are asked for first.
@@ -23,6 +23,7 @@ from airflow_mlpipe.execution.run_request import RequestError, new_run_id, plain
 from airflow_mlpipe.plugins import PREFIX
 from airflow_mlpipe.plugins.airflow_inside import AirflowInside
 from airflow_mlpipe.plugins.answers import RefusedError, refused, refused_by_airflow, submitted
+from airflow_mlpipe.plugins.endpoint_target import Target, target_of
 
 _MAX_BODY = 1 << 20
 _may_trigger = requires_access_dag("POST", DagAccessEntity.RUN)
@@ -38,6 +39,7 @@ def create_app(outer: Any) -> FastAPI:
     app.state.airflow = outer
     app.add_exception_handler(RefusedError, _answer_refused)
     app.post("/PipelineRuns/PipelineSubmit/{pipeline}")(submit_pipeline)
+    app.post("/PipelineRuns/PipelineEndpointSubmit/Id/{endpoint}")(submit_endpoint)
     return app
 
 
@@ -52,25 +54,45 @@ async def submit_pipeline(pipeline: str, request: Request, user: GetUserDep) -> 
 
     Query: ``runId`` makes the call idempotent, ``parentRunId`` is kept as a label.
     """
-    return await submit(pipeline, request, user)
+    await _permit(pipeline, request, user)
+    return await _submit(Target(pipeline), request)
 
 
-async def submit(dag_id: str, request: Request, user: Any) -> dict[str, Any]:
-    """Start a run of a DAG as the user who is calling.
+async def submit_endpoint(endpoint: str, request: Request, user: GetUserDep) -> dict[str, Any]:
+    """Start a run of the version that an endpoint leads to.
 
-    :raises RefusedError: with the field that is wrong.
+    Query: as :func:`submit_pipeline`; ``pipelineVersion`` asks for another version than the default.
     """
+    try:
+        target = await asyncio.to_thread(target_of, endpoint, request.query_params.get("pipelineVersion"))
+    except RefusedError:
+        await _permit(endpoint, request, user)  # who may trigger nothing learns nothing of endpoints
+        raise
+    await _permit(target.dag_id, request, user)
+    return await _submit(target, request)
+
+
+async def _permit(dag_id: str, request: Request, user: Any) -> None:
+    """Refuse with 403 unless the user may trigger the DAG; Airflow reads its id from the path."""
     request.scope["path_params"]["dag_id"] = dag_id
     await asyncio.to_thread(_may_trigger, request, user)
+
+
+async def _submit(target: Target, request: Request) -> dict[str, Any]:
     body = await _body(request)
     airflow = AirflowInside(request.app.state.airflow, request.headers)
-    dag = await _dag(airflow, dag_id)
+    dag = await _dag(airflow, target.dag_id)
     try:
         conf = plain_conf(body, dag.schemas)
     except RequestError as error:
         raise RefusedError(HTTPStatus.BAD_REQUEST, error.faults) from None
-    run, is_new = await _trigger(airflow, dag, conf, request.query_params.get("runId") or new_run_id())
-    return submitted(run, is_new, request.scope.get("root_path", "").removesuffix(PREFIX))
+    run_id = request.query_params.get("runId")
+    run = None if run_id is None else await _earlier(airflow, target, conf, run_id)
+    is_new = False
+    if run is None:
+        run, is_new = await _trigger(airflow, dag, conf, run_id or new_run_id())
+    root = request.scope.get("root_path", "").removesuffix(PREFIX)
+    return {**submitted(run, is_new, root), **target.facts}
 
 
 async def _body(request: Request) -> dict[str, Any]:
@@ -111,10 +133,30 @@ async def _trigger(
         return AirflowRun.from_json(answer.json()), True
     if answer.status_code != HTTPStatus.CONFLICT:
         raise refused_by_airflow(answer.status_code, sentence(answer), dag.schemas)
-    found = await airflow.call("GET", run_path(dag.dag_id, run_id))
-    if not found.is_success:
+    run = await _existing(airflow, dag.dag_id, conf, run_id)
+    if run is None:
         raise refused(HTTPStatus.CONFLICT, "runId", sentence(answer))
+    return run, False
+
+
+async def _earlier(airflow: AirflowInside, target: Target, conf: Mapping[str, Any], run_id: str) -> AirflowRun | None:
+    """Return the run with this id of another version of the endpoint: its default may have been switched since."""
+    for dag_id in target.others:
+        run = await _existing(airflow, dag_id, conf, run_id)
+        if run is not None:
+            return run
+    return None
+
+
+async def _existing(airflow: AirflowInside, dag_id: str, conf: Mapping[str, Any], run_id: str) -> AirflowRun | None:
+    """Return the run with this id, ``None`` if there is none.
+
+    :raises RefusedError: if it was started with other parameters.
+    """
+    found = await airflow.call("GET", run_path(dag_id, run_id))
+    if not found.is_success:
+        return None
     run = AirflowRun.from_json(found.json())
     if dict(run.conf) != dict(conf):
         raise refused(HTTPStatus.CONFLICT, "runId", f"the run {run_id!r} exists with other parameters.")
-    return run, False
+    return run

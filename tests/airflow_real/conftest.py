@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from airflow_mlpipe.cli.main import main
 from airflow_mlpipe.compute.local import LocalTarget
 from airflow_mlpipe.testing.airflow_server import AirflowServer
 from airflow_mlpipe.workspace import Workspace, load_workspace
@@ -65,6 +68,9 @@ with DAG("failing", schedule=None, params={}):
     CommandOperator(task_id="mistaken", command="true", compute="gpu", retries=3)
 """
 
+JSON = "application/json"
+Curl = Callable[..., tuple[int, Any]]
+Mlpipe = Callable[..., tuple[int, str, str]]
 HOSTILE = 'O\'Brien C:\\new """ {{ ds }} {% x %} $(touch x) `id` %s \u2028 ; lambda é'
 
 
@@ -125,6 +131,55 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
             server.api.unpause(dag_id)
         yield RealAirflow(server, project)
     asyncio.run(_end_jobs(project))
+
+
+@pytest.fixture
+def token(airflow: Any) -> Callable[[str], str]:
+    """Return a function that logs a user in."""
+
+    def get(user: str) -> str:
+        passwords = json.loads((airflow.server.home / "passwords.json").read_text())
+        body = {"username": user, "password": passwords[user]}
+        answer = httpx.post(f"{airflow.server.url}/auth/token", json=body, trust_env=False, timeout=60)
+        return str(answer.raise_for_status().json()["access_token"])
+
+    return get
+
+
+@pytest.fixture
+def curl(airflow: Any, token: Callable[[str], str], tmp_path: Path) -> Curl:
+    """Call curl; returns the status and the JSON of the answer."""
+
+    def call(
+        path: str, body: Any = None, user: str | None = "admin", kind: str = "application/json"
+    ) -> tuple[int, Any]:
+        headers = tmp_path / "headers"
+        headers.write_text(f"Content-Type: {kind}\n" + (f"Authorization: Bearer {token(user)}\n" if user else ""))
+        words = ["curl", "-sS", "--noproxy", "*", "-H", f"@{headers}", "-w", "\n%{http_code}"]
+        if body is not None:
+            (tmp_path / "body").write_text(body if isinstance(body, str) else json.dumps(body))
+            words += ["--data-binary", f"@{tmp_path / 'body'}"]
+        done = subprocess.run([*words, airflow.server.url + path], capture_output=True, text=True, check=True)
+        text, _, status = done.stdout.rpartition("\n")
+        return int(status), json.loads(text)
+
+    return call
+
+
+@pytest.fixture
+def mlpipe(airflow: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Mlpipe:
+    """Call the command against the running Airflow; returns exit code, output and errors."""
+    monkeypatch.setenv("MLPIPE_AIRFLOW_URL", airflow.server.url)
+    monkeypatch.setenv("MLPIPE_AIRFLOW_USER", airflow.server.username)
+    monkeypatch.setenv("MLPIPE_AIRFLOW_PASSWORD", airflow.server.password)
+
+    def call(*words: str) -> tuple[int, str, str]:
+        code = main(words)
+        said = capsys.readouterr()
+        assert airflow.server.password not in said.out + said.err
+        return code, said.out, said.err
+
+    return call
 
 
 async def _end_jobs(project: Any) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,41 +13,7 @@ import pytest
 pytestmark = pytest.mark.airflow
 
 SUBMIT = "/mlpipe/PipelineRuns/PipelineSubmit"
-JSON = "application/json"
 Curl = Callable[..., tuple[int, Any]]
-
-
-@pytest.fixture
-def token(airflow: Any) -> Callable[[str], str]:
-    """Return a function that logs a user in."""
-
-    def get(user: str) -> str:
-        passwords = json.loads((airflow.server.home / "passwords.json").read_text())
-        body = {"username": user, "password": passwords[user]}
-        answer = httpx.post(f"{airflow.server.url}/auth/token", json=body, trust_env=False, timeout=60)
-        return str(answer.raise_for_status().json()["access_token"])
-
-    return get
-
-
-@pytest.fixture
-def curl(airflow: Any, token: Callable[[str], str], tmp_path: Path) -> Curl:
-    """Call curl; returns the status and the JSON of the answer."""
-
-    def call(
-        path: str, body: Any = None, user: str | None = "admin", kind: str = "application/json"
-    ) -> tuple[int, Any]:
-        headers = tmp_path / "headers"
-        headers.write_text(f"Content-Type: {kind}\n" + (f"Authorization: Bearer {token(user)}\n" if user else ""))
-        words = ["curl", "-sS", "--noproxy", "*", "-H", f"@{headers}", "-w", "\n%{http_code}"]
-        if body is not None:
-            (tmp_path / "body").write_text(body if isinstance(body, str) else json.dumps(body))
-            words += ["--data-binary", f"@{tmp_path / 'body'}"]
-        done = subprocess.run([*words, airflow.server.url + path], capture_output=True, text=True, check=True)
-        text, _, status = done.stdout.rpartition("\n")
-        return int(status), json.loads(text)
-
-    return call
 
 
 def test_azures_body_starts_one_run_for_one_id(airflow: Any, curl: Curl) -> None:

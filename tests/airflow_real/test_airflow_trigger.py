@@ -9,27 +9,9 @@ from typing import Any
 
 import pytest
 
-from airflow_mlpipe.cli.main import main
-
 pytestmark = pytest.mark.airflow
 
 Mlpipe = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def mlpipe(airflow: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Mlpipe:
-    """Call the command against the running Airflow; returns exit code, output and errors."""
-    monkeypatch.setenv("MLPIPE_AIRFLOW_URL", airflow.server.url)
-    monkeypatch.setenv("MLPIPE_AIRFLOW_USER", airflow.server.username)
-    monkeypatch.setenv("MLPIPE_AIRFLOW_PASSWORD", airflow.server.password)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        code = main(words)
-        said = capsys.readouterr()
-        assert airflow.server.password not in said.out + said.err
-        return code, said.out, said.err
-
-    return call
 
 
 def test_a_run_is_triggered_followed_and_found_again(airflow: Any, mlpipe: Mlpipe) -> None:
