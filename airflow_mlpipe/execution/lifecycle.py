@@ -20,6 +20,7 @@ from airflow_mlpipe.execution.choice import Choice, choose, record_reuse
 from airflow_mlpipe.execution.explain import input_manifest_port
 from airflow_mlpipe.execution.finish import Ending
 from airflow_mlpipe.execution.flight import alive, end_job, next_ordinal, take_flight, takes_part
+from airflow_mlpipe.execution.hub import status_of
 from airflow_mlpipe.execution.inputs import NotYetKnownError
 from airflow_mlpipe.execution.job import build_job, remove_scratch
 from airflow_mlpipe.execution.resolve import ResolvedStep, resolve_step
@@ -152,7 +153,7 @@ def _adopt(workspace: Workspace, step: Step, run: RunInfo, epoch: int, say: Say)
     handle = JobHandle.from_json(mine.handle) if mine.handle else loop.run(target.find(mine.key))
     if handle is None:
         return None
-    [status] = loop.run(target.status([handle]))
+    status = loop.run(status_of(target, handle))
     if status.state in (JobState.FAILED, JobState.CANCELLED):
         end_job(workspace, run, step.name, mine, status.state)
         return None

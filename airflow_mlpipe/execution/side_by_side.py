@@ -118,7 +118,7 @@ class SideBySide:
         handle: JobHandle = ticket.handle
         target = self._workspace.compute(handle.target)
         polling = Polling(_POLL, ticket.deadline)
-        status, _ = loop.run(watch(target, handle, polling, lambda line: say(f"| {line}")))
+        status, _ = loop.run(watch(target, handle, polling, lambda line: say(f"| {line}"), say=say))
         del self._tickets[step.name]
         if status is None:
             raise MLPipeError(f"The job {handle.key} was given up.")

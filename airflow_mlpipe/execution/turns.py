@@ -15,6 +15,7 @@ from typing import Any
 from airflow_mlpipe.compute import loop
 from airflow_mlpipe.compute.base import JobHandle, JobState
 from airflow_mlpipe.errors import ConfigError, StoreError, TransientComputeError
+from airflow_mlpipe.execution.hub import status_of
 from airflow_mlpipe.reuse.flights import Flight
 from airflow_mlpipe.tracking.base import JobRecord
 from airflow_mlpipe.workspace import Workspace
@@ -142,7 +143,7 @@ class _Watch:
             return None
         try:
             handle = JobHandle.from_json(job.handle)
-            [status] = await self._workspace.compute(handle.target).status([handle])
+            status = await status_of(self._workspace.compute(handle.target), handle)
         except TransientComputeError:
             return JobState.RUNNING
         except ConfigError:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from airflow_mlpipe.compute.base import JobState, JobStatus
 from airflow_mlpipe.errors import ComputeError, StepFailedError
 from airflow_mlpipe.execution.finish import finish
+from airflow_mlpipe.execution.hub import status_of
 from airflow_mlpipe.execution.lifecycle import abandon, begin
 from airflow_mlpipe.execution.run_info import RunInfo, Ticket
 from airflow_mlpipe.execution.turns import Turn, Waiting, await_turn
@@ -130,7 +131,8 @@ class Attempt:
             self._operator.poll_interval, deadline, self._operator.defer_after if self._operator.deferrable else None
         )
         target = self._workspace.compute(begun.handle.target)
-        status, cursor = asyncio.run(watch(target, begun.handle, polling, on_log=self._log_line))
+        say = self._operator.log.warning
+        status, cursor = asyncio.run(watch(target, begun.handle, polling, on_log=self._log_line, say=say))
         return self._finish(status) if status is not None else self._trigger(begun, deadline, cursor)
 
     def _trigger(self, ticket: Ticket, deadline: float, cursor: str | None = None) -> JobTrigger:
@@ -164,14 +166,14 @@ class Attempt:
 
     def _go_on(self, ticket: Ticket) -> dict[str, str] | JobTrigger:
         self._operator.log.info("woken by the end of another job; going on with %s", ticket.handle.key)
-        [status] = asyncio.run(self._workspace.compute(ticket.handle.target).status([ticket.handle]))
+        status = asyncio.run(status_of(self._workspace.compute(ticket.handle.target), ticket.handle))
         return self._finish(status) if status.state.is_terminal else self._trigger(ticket, self._deadline(ticket))
 
     def _with_metrics(self, status: JobStatus) -> JobStatus:
         if self._ticket is None:
             return status
         handle = self._ticket.handle
-        [known] = asyncio.run(self._workspace.compute(handle.target).status([handle]))
+        known = asyncio.run(status_of(self._workspace.compute(handle.target), handle))
         return known if known.state is JobState.SUCCEEDED else status
 
     def kill(self) -> None:

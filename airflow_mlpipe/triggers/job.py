@@ -77,8 +77,10 @@ class JobTrigger(BaseTrigger):
         try:
             workspace = await shared_workspace(self.mlpipe_conn_id, self.folder)
             target = workspace.compute(self.ticket.handle.target)
-            polling = Polling(self.polling["interval"], self.polling["deadline"])
-            status, self.cursor = await watch(target, self.ticket.handle, polling, self._log_line, self.cursor)
+            polling = Polling(self.polling["interval"], self.polling["deadline"], eager=False)
+            status, self.cursor = await watch(
+                target, self.ticket.handle, polling, self._log_line, self.cursor, self._say
+            )
         except MLPipeError as error:
             yield TriggerEvent({"key": self.ticket.handle.key, "error": str(error)})
             return
@@ -86,6 +88,9 @@ class JobTrigger(BaseTrigger):
 
     def _log_line(self, line: str) -> None:
         self.log.info("| %s", line)
+
+    def _say(self, text: str) -> None:
+        self.log.warning("%s", text)
 
     async def on_kill(self) -> None:
         """End the job because a person ended the task (Airflow 3.3 and later calls this)."""
