@@ -32,6 +32,8 @@ COMMANDS = {
     "publish": "keep a pipeline as a version that never changes, with its DAG",
     "endpoints": "stable names for published pipelines",
     "gc": "remove what nobody needs any more",
+    "sweep": "end jobs that nobody owns",
+    "compute": "list the compute targets, or try one",
     "pin": "keep the outputs of a run, whatever their age",
     "models": "list registered models and their versions",
     "schema": "print the JSON schema of pipeline files, for editors",

@@ -101,7 +101,7 @@ class PollingHub:
 
     def endpoint(self, target: ComputeTarget) -> Endpoint:
         """Return what all targets with the same place share."""
-        return self._endpoints[getattr(target, "endpoint", target.name)]
+        return self._endpoints[target.endpoint]
 
     async def look(
         self, target: ComputeTarget, handle: JobHandle, after: float, pause: float, patience: float | None

@@ -63,7 +63,7 @@ class _LogFollower:
         if self._on_log is None:
             return
         ended = status.state.is_terminal
-        if not ended and self.cursor is not None and getattr(status, "log_end", None) == self.cursor:
+        if not ended and self.cursor is not None and status.log_end == self.cursor:
             return
         chunks = 0
         while ended or chunks < _CHUNKS_AT_ONCE:

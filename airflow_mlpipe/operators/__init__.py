@@ -3,6 +3,7 @@
 from airflow_mlpipe.operators.command import CommandOperator
 from airflow_mlpipe.operators.data_transfer import DataTransferOperator
 from airflow_mlpipe.operators.garbage_collection import GarbageCollectionOperator
+from airflow_mlpipe.operators.orphans import OrphanSweepOperator
 from airflow_mlpipe.operators.parallel_run import ParallelRunOperator
 from airflow_mlpipe.operators.plan import PlanOperator
 from airflow_mlpipe.operators.python_script import PythonScriptOperator
@@ -13,6 +14,7 @@ __all__ = [
     "CommandOperator",
     "DataTransferOperator",
     "GarbageCollectionOperator",
+    "OrphanSweepOperator",
     "ParallelRunOperator",
     "PlanOperator",
     "PythonScriptOperator",

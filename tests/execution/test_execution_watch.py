@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from airflow_mlpipe.compute import launcher
 from airflow_mlpipe.compute.base import JobHandle, JobSpec, JobState, JobStatus, LogChunk
 from airflow_mlpipe.errors import ComputeError, TransientComputeError
 from airflow_mlpipe.execution.hub import polling_hub, status_of
@@ -192,24 +191,15 @@ def test_cancelling_one_watcher_cancels_neither_a_job_nor_the_others(target: Fau
 
 
 def test_a_log_is_read_when_there_is_something_to_read_and_at_the_end(target: FaultyTarget) -> None:
-    class Knowing(FaultyTarget):
-        async def status(self, handles: Any) -> list[JobStatus]:
-            states = await super().status(handles)
-            for status, handle in zip(states, handles, strict=True):
-                object.__setattr__(status, "log_end", str((self.workdir / handle.key / launcher.LOG).stat().st_size))
-            return states
-
-    knowing = Knowing()
     lines: list[str] = []
 
     async def case() -> None:
-        [handle] = await start(knowing, "echo one; sleep 2; echo two; printf three")
-        await watch(knowing, handle, Polling(0.1, deadline=time.time() + 60), lines.append)
+        [handle] = await start(target, "echo one; sleep 2; echo two; printf three")
+        await watch(target, handle, Polling(0.1, deadline=time.time() + 60), lines.append)
 
     asyncio.run(case())
     assert lines == ["one", "two", "three"]
-    assert knowing.log_calls < 6 < len(knowing.calls)
-    knowing.close()
+    assert target.log_calls < 6 < len(target.calls)
 
 
 @pytest.mark.parametrize("fault", [TransientComputeError("reset"), KeyError("data"), HANG])
