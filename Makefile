@@ -10,10 +10,13 @@
 #   make check           ruff, mypy, import-linter
 #   make smoke           a short run on the oldest Airflow lines that are supported, 3.1 and 3.2
 #   make bench           the figures of docs/benchmarks, with the load of the machine
+#   make bench-overhead  what a first run costs over plain BashOperators
+#   make bench-triggerer a thousand deferred jobs in one triggerer
 #   make soak-flight     500 rounds of 20 processes on one key; STORE=azurite takes that store
 #   make soak-kills      200 workers killed at random moments; TARGET=ssh or local, KILLS=1000
 #   make soak-network    100 replies of the SSH server lost after what they tell was done
 #   make sshd            an SSH server for the tests, from Debian's packages; needs root
+#   make soak-ends       20 each: long steps marked failed, cleared, timed out in a real Airflow
 #   make soak-gc         24,000 random steps of garbage collection against plain dictionaries
 #   make build           sdist and wheel in dist/
 #   make clean           remove what these targets made, but for the virtual environment
@@ -49,7 +52,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-stop landing azurite ray test check smoke bench soak-flight soak-gc soak-kills soak-network sshd build clean
+.PHONY: help venv demo demo-stop landing azurite ray test check smoke bench soak-flight soak-gc soak-kills soak-network sshd build clean bench-overhead bench-triggerer soak-ends
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -148,6 +151,12 @@ smoke-%: constraints-airflow-%.txt $(READY)
 bench: $(READY)
 	@$(BIN)/python benchmarks/run_all.py
 
+bench-overhead: $(READY)
+	@$(BIN)/python benchmarks/run_all.py overhead
+
+bench-triggerer: $(READY)
+	@$(BIN)/python benchmarks/run_all.py triggerer
+
 soak-flight: $(READY) $(if $(filter azurite,$(STORE)),$(AZURITE)/.ready)
 	@$(BIN)/python -m benchmarks.soak_single_flight --store $(or $(STORE),local)
 
@@ -156,6 +165,9 @@ soak-kills: $(READY) $(if $(filter local,$(TARGET)),,/usr/sbin/sshd)
 
 soak-network: $(READY) /usr/sbin/sshd
 	@MLPIPE_SOAK_ROUNDS=100 $(BIN)/python -m pytest -q -o timeout=3600 tests/compute/test_compute_ssh.py -k lost_after
+
+soak-ends: $(READY)
+	@$(BIN)/python -m benchmarks.soak_ends
 
 soak-gc: $(READY)
 	@$(BIN)/python benchmarks/soak_gc.py

@@ -39,7 +39,7 @@ with DAG(dag_id="{ONE_TASK}", schedule=None, catchup=False):
 
     nothing()
 '''
-_AS_INSTALLED = {"scheduler.scheduler_idle_sleep_time": "1"}
+AS_INSTALLED = {"scheduler.scheduler_idle_sleep_time": "1"}
 _SLOW_ROUNDS = 2
 _PATIENCE = 900.0
 _POLL = 0.1
@@ -61,7 +61,7 @@ def run(settings: Settings) -> list[Report]:
     """Compute once, then repeat the three DAGs by turns."""
     write_dags(settings.folder, STEPS)
     settings.say("starting Airflow")
-    with AirflowServer(settings.folder / "airflow", settings.folder / "dags", config=_AS_INSTALLED) as server:
+    with AirflowServer(settings.folder / "airflow", settings.folder / "dags", config=AS_INSTALLED) as server:
         for dag_id in (PLANNED, UNPLANNED, ONE_TASK):
             server.api.wait_dag(dag_id)
             server.api.unpause(dag_id)
@@ -118,13 +118,14 @@ def _waits(seen: Iterable[Seen]) -> Series:
     return [one.wait for one in seen]
 
 
-def trigger(server: AirflowServer, dag_id: str) -> tuple[str, Seen]:
+def trigger(server: AirflowServer, dag_id: str, conf: dict[str, str] | None = None) -> tuple[str, Seen]:
     """Start a run, wait for its end, and return its id and what it cost.
 
+    :param conf: parameters of the run.
     :raises BenchmarkError: if it fails.
     """
     cpu, began = tree_cpu(), time.perf_counter()
-    run_id = server.api.trigger(dag_id)
+    run_id = server.api.trigger(dag_id, conf)
     state = _wait(lambda: str(server.api.run(dag_id, run_id)["state"]))
     wall, spent = time.perf_counter() - began, tree_cpu() - cpu
     if state != "success":

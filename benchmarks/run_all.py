@@ -27,6 +27,8 @@ NAMES = {
     "parse": "parsing generated DAG files against hand-written ones",
     "noop_laptop": "mlpipe run of an unchanged pipeline against dvc repro",
     "noop_scheduler": "an unchanged run in a real Airflow against a one-task DAG and against no plan task",
+    "overhead": "steps that run for the first time against BashOperators, in a real Airflow",
+    "triggerer": "a thousand deferred jobs in one process against a loop of its own for each",
 }
 """Name to what it measures; the benchmark ``x`` is the module ``benchmarks.x``."""
 _REPEATS = 5

@@ -17,10 +17,11 @@ from airflow_mlpipe.cli.main import main
 from airflow_mlpipe.compute.local import LocalTarget
 from airflow_mlpipe.testing.airflow_server import AirflowServer
 from airflow_mlpipe.workspace import Workspace, load_workspace
+from benchmarks import ends
 
 DAGS = """
 from airflow.sdk import DAG, Param
-from airflow_mlpipe.operators import CommandOperator, PlanOperator, PythonScriptOperator
+from airflow_mlpipe.operators import CommandOperator, OrphanSweepOperator, PlanOperator, PythonScriptOperator
 from airflow_mlpipe.sensors import DataChangedSensor
 
 TEXT = Param("x", type="string")
@@ -62,6 +63,9 @@ for dag_id, waiting in (("held", {"deferrable": False}), ("deferred", {"defer_af
 
 with DAG("watching", schedule=None):
     DataChangedSensor(task_id="new", path="azureml://datastores/landing/paths/new", poke_interval=0.5)
+
+with DAG("sweeping", schedule=None):
+    OrphanSweepOperator(task_id="sweep", grace=1)
 
 with DAG("failing", schedule=None, params={}):
     CommandOperator(task_id="broken", command="echo no such column: carrier; exit 7")
@@ -117,16 +121,20 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
     text = textwrap.dedent(DAGS).replace("PLAIN}", repr(HOSTILE) + "}")
     (project.folder / "dags" / "flows.py").write_text(text)
     (project.folder / "dags" / ".airflowignore").write_text("src\n")
+    (project.folder / "dags" / "ends.py").write_text(ends.DAGS)
+    hung = {"type": "hung", "workdir": project.workspace["compute"]["local"]["workdir"]}
+    workspace = {**project.workspace, "compute": {**project.workspace["compute"], "hung": hung}}
     config = {
         "triggerer.job_heartbeat_sec": "1",
         "triggerer.triggerer_health_check_threshold": "6",
         "core.simple_auth_manager_users": "admin:admin,vera:viewer",
     }
-    connection = json.dumps({"conn_type": "mlpipe", "extra": {"workspace": project.workspace}})
-    environment = {"AIRFLOW_CONN_MLPIPE_DEFAULT": connection}
+    connection = json.dumps({"conn_type": "mlpipe", "extra": {"workspace": workspace}})
+    plugin = ends.write_plugin(project.folder / "plugin")
+    environment = {"AIRFLOW_CONN_MLPIPE_DEFAULT": connection, **plugin}
     server = AirflowServer(project.folder / "airflow", project.folder / "dags", config=config, environment=environment)
     with server:
-        for dag_id in ("flow", "held", "deferred", "failing", "watching"):
+        for dag_id in ("flow", "held", "deferred", "failing", "watching", "sweeping", *ends.DAG_IDS):
             server.api.wait_dag(dag_id)
             server.api.unpause(dag_id)
         yield RealAirflow(server, project)
