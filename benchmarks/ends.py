@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from airflow_mlpipe.testing.airflow_api import AirflowApi
 from airflow_mlpipe.workspace import Workspace
 
@@ -18,7 +20,6 @@ EVENTS = ("failed", "clear", "timeout")
 TIMEOUT = 12
 """Seconds; the job must have begun and be followed by then."""
 _PATIENCE = 150.0
-_ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 DAGS = f'''
 from datetime import timedelta
@@ -105,13 +106,23 @@ class Case:
         """Start the run."""
         self.api.trigger(self.dag_id, {"key": self.run_id}, self.run_id)
 
-    def wait_begun(self) -> None:
-        """Wait until the job's processes are there and somebody follows the job."""
+    def wait_begun(self, after: str = "") -> None:
+        """Wait until the job's processes are there and somebody follows the job.
+
+        :param after: key of an earlier job that is not meant.
+        """
         began = time.monotonic()
-        while not (self._processes() and self._followed()):
+        while not self._has_begun(after):
             if time.monotonic() > began + _PATIENCE:
                 raise TimeoutError(f"{self}: not begun; {self.api.task_instances(self.dag_id, self.run_id)}")
             time.sleep(0.2)
+
+    def _has_begun(self, after: str) -> bool:
+        jobs = self._jobs()
+        if not jobs or jobs[-1].key == after:
+            return False
+        self.key = jobs[-1].key
+        return bool(self._processes()) and self._followed(len(jobs))
 
     def end(self) -> None:
         """Do what a person does, or wait until the timeout is over."""
@@ -127,35 +138,47 @@ class Case:
         A timeout counts from when the job was begun, thus a little more than it took.
         """
         limit = self._ended + patience + (TIMEOUT if self.event == "timeout" else 0)
-        while self._processes(self.key):
+        while self._processes():
             if time.monotonic() > limit:
-                raise TimeoutError(f"{self}: processes {self._processes(self.key)} are left after {patience} s")
+                raise TimeoutError(f"{self}: processes {self._processes()} are left after {patience} s")
             time.sleep(0.1)
-        self.seconds = max(0.0, time.monotonic() - self._ended - (TIMEOUT if self.event == "timeout" else 0))
+        if not self.seconds:
+            waited = TIMEOUT if self.event == "timeout" else 0
+            self.seconds = max(0.01, time.monotonic() - self._ended - waited)
 
     def close(self) -> None:
-        """End what a clear has begun anew."""
-        state = self.api.wait_task(self.dag_id, self.run_id, "long", [*_ENDED, "running", "deferred"])["state"]
-        if state not in _ENDED:
+        """End what a clear has begun anew, and wait until the step's record is closed."""
+        if self.event == "clear":
+            ended = self.key
+            self.wait_begun(ended)
             self.api.set_task_state(self.dag_id, self.run_id, "long", "failed")
+            self._ended = time.monotonic()
+            self.wait_gone(_PATIENCE)
+            self.key = ended
+        began = time.monotonic()
+        while self.outcome is None:
+            if time.monotonic() > began + _PATIENCE:
+                raise TimeoutError(f"{self}: the record of the job is still open")
+            time.sleep(0.2)
+
+    @property
+    def outcome(self) -> str | None:
+        """What the record says of the job."""
+        return next(job.ended for job in self._jobs() if job.key == self.key)
 
     def _jobs(self) -> list[Any]:
         return self.workspace.runs.jobs(self.dag_id, self.run_id, "long")
 
-    def _processes(self, key: str = "") -> list[int]:
-        """Return the processes of a job that are alive, once both have said their numbers."""
-        jobs = [job for job in self._jobs() if key in ("", job.key)]
-        if not jobs:
-            return []
-        self.key = key or jobs[-1].key
-        folder = self.workspace.folder / "store" / jobs[-1].attempt / "o"
-        files = [folder / "pid", folder / "child"]
+    def _processes(self) -> list[int]:
+        """Return the processes of the job that are alive, once both have said their numbers."""
+        attempt = next(job.attempt for job in self._jobs() if job.key == self.key)
+        files = [self.workspace.folder / "store" / attempt / "o" / name for name in ("pid", "child")]
         if not all(path.is_file() and path.read_text().strip() for path in files):
             return []
         pids = [int(path.read_text()) for path in files]
         return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
-    def _followed(self) -> bool:
+    def _followed(self, try_number: int) -> bool:
         """Whether somebody would be told of a kill: before a trigger has started, Airflow tells nobody."""
         if self.event == "timeout":
             return True
@@ -165,7 +188,14 @@ class Case:
         if self.api.task_states(self.dag_id, self.run_id)["long"] != self.situation:
             return False
         word = "starting" if self.situation == "deferred" else f"| {self.run_id}"
-        return word in self.api.task_log(self.dag_id, self.run_id, "long")
+        return word in self._log(try_number)
+
+    def _log(self, try_number: int) -> str:
+        """Return the log of a try, nothing while the API does not know the try yet."""
+        try:
+            return self.api.task_log(self.dag_id, self.run_id, "long", try_number)
+        except httpx.HTTPStatusError:
+            return ""
 
 
 def orphans(workspace: Workspace) -> list[str]:

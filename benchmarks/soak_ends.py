@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="soak-ends-") as name, real_airflow(Path(name)) as (server, workspace):
         for situation in SITUATIONS:
             for event in EVENTS:
-                runs = [f"{event}-{number}" for number in range(options.count)]
+                runs = [f"{situation}-{event}-{number}" for number in range(options.count)]
                 cases = [Case(server.api, workspace, situation, event, run_id) for run_id in runs]
                 end_some(cases, _PATIENCE)
                 seconds = sorted(case.seconds for case in cases)
