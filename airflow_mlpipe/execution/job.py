@@ -14,6 +14,7 @@ from airflow_mlpipe.errors import DataError
 from airflow_mlpipe.execution.bindings import as_text
 from airflow_mlpipe.execution.command import input_variable, output_variable, render_arguments, render_command
 from airflow_mlpipe.execution.inputs import ResolvedInput
+from airflow_mlpipe.execution.machines import job_resources
 from airflow_mlpipe.execution.resolve import ResolvedStep
 from airflow_mlpipe.spec.step import ParallelTask, Step
 from airflow_mlpipe.tracking.base import JobRecord
@@ -103,6 +104,7 @@ def build_job(workspace: Workspace, resolved: ResolvedStep, job: JobRecord) -> J
         environment=resolved.environment,
         folders=[_folder(item) for item in carried if item.role == "output"],
         timeout=step.timeout,
+        resources=job_resources(step),
         carried=carried,
     )
 

@@ -23,6 +23,7 @@ from airflow_mlpipe.execution.flight import alive, end_job, next_ordinal, take_f
 from airflow_mlpipe.execution.hub import status_of
 from airflow_mlpipe.execution.inputs import NotYetKnownError
 from airflow_mlpipe.execution.job import build_job, remove_scratch
+from airflow_mlpipe.execution.machines import refuse_what_cannot_be_given
 from airflow_mlpipe.execution.resolve import ResolvedStep, resolve_step
 from airflow_mlpipe.execution.run_info import RunInfo, Say, Ticket, run_key, silent
 from airflow_mlpipe.execution.transfer import transfer
@@ -57,6 +58,7 @@ def begin(
     adopted = _adopt(workspace, step, run, epoch, say)
     if adopted is not None:
         return adopted
+    refuse_what_cannot_be_given(workspace, step)
     resolved = _resolve(workspace, step, run)
     choice = choose(workspace, resolved, run, cleared=ended)
     flight: Flight | None = None

@@ -15,6 +15,7 @@ from airflow_mlpipe.content import DataRef
 from airflow_mlpipe.errors import DataError
 from airflow_mlpipe.execution.choice import Choice, choose, reused_record
 from airflow_mlpipe.execution.inputs import NotYetKnownError
+from airflow_mlpipe.execution.machines import refuse_what_cannot_be_given
 from airflow_mlpipe.execution.resolve import SnapshotCache, resolve_step
 from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.spec.step import Step
@@ -57,6 +58,7 @@ def plan(workspace: Workspace, steps: Sequence[Step], run: RunInfo) -> list[Step
     snapshots = SnapshotCache()
     plans: list[StepPlan] = []
     for step in steps:
+        refuse_what_cannot_be_given(workspace, step)
         waiting = [name for name in step.upstream if name not in known]
         if waiting:
             plans.append(StepPlan(step, "later", "depends on " + ", ".join(waiting)))

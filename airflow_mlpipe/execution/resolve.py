@@ -131,6 +131,8 @@ def _parts(
     step: Step, data: Mapping[str, ResolvedInput], given: Mapping[str, Mapping[str, Scalar]], code: Snapshot | None
 ) -> dict[str, Any]:
     definition = step.model_dump(mode="json", include=set(_COUNTING))
+    if step.distribution is None:  # results of versions that did not know it stay valid
+        del definition["distribution"]
     return {
         "schema": SCHEMA_VERSION,
         "step": definition,

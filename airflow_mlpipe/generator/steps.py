@@ -36,6 +36,8 @@ def step_arguments(step: Step, move: Relocation) -> dict[str, Any]:
         "inputs": {port: _input(value, move) for port, value in step.inputs.items()},
         "outputs": {port: _output(value) for port, value in step.outputs.items()},
         "environment": move.environment(step.environment),
+        "resources": step.resources.model_dump(exclude_defaults=True) if step.resources else None,
+        "distribution": step.distribution.model_dump(exclude_defaults=True) if step.distribution else None,
         "parallel": step.parallel.model_dump(exclude_defaults=True) if step.parallel else None,
     }
     return {key: plain.get(key, value) for key, value in written.items()}

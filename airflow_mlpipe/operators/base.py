@@ -162,6 +162,8 @@ class BaseStepOperator(JobOperator):
     :param ttl: seconds after which an earlier result is too old to be reused.
     :param timeout: seconds for the job on its target.
     :param work: the fields that only this kind of step has.
+    :param resources: the hardware it asks for: ``instance_count``, ``cpus``, ``memory`` (bytes), ``gpus``.
+    :param distribution: ``{"type": "mpi" | "pytorch" | "tensorflow" | "ray", "process_count_per_instance": 4}``.
     :raises ConfigError: naming every mistake.
     """
 
@@ -186,6 +188,7 @@ class BaseStepOperator(JobOperator):
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("trigger_rule", "none_failed")
+        machines = {name: kwargs.pop(name, None) for name in ("resources", "distribution")}
         super().__init__(**kwargs)
         fields = {
             "inputs": plain_inputs(inputs or {}),
@@ -199,6 +202,7 @@ class BaseStepOperator(JobOperator):
             "reuse_version": reuse_version,
             "ttl": ttl,
             "timeout": timeout,
+            **machines,
             **(work or {}),
         }
         self._step = build_step(self.task_id, self.step_type, fields)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from airflow_mlpipe.errors import ConfigError
 from airflow_mlpipe.spec import expressions
 from airflow_mlpipe.spec.expressions import InputRef, OptionalPart, OutputPortRef, OutputRef
+from airflow_mlpipe.spec.machines import Machines, ProcessGroup
 from airflow_mlpipe.spec.step import InputData, OutputData, ParallelTask, Partitions, Step
 
 
@@ -31,6 +32,8 @@ _KNOWN_KEYS: Mapping[str, type[BaseModel]] = {
     "outputs": OutputData,
     "parallel": ParallelTask,
     "partitions": Partitions,
+    "resources": Machines,
+    "distribution": ProcessGroup,
 }
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from airflow_mlpipe.spec.machines import DistributionType
 from airflow_mlpipe.spec.step import DataType, Identity
 
 Text = Annotated[str, StringConstraints(min_length=1)]
@@ -164,13 +165,28 @@ class Limits(Raw):
 class Resources(Raw):
     """``resources:`` of a job."""
 
-    instance_count: int = Field(1, ge=1, description="Machines.")
+    instance_count: int | None = Field(None, ge=1, description="Machines; default 1.")
     instance_type: Any = ignored("the compute target decides the machine.")
     shm_size: Any = ignored("no container is started.")
     docker_args: Any = ignored("no container is started.")
-    properties: Any = ignored("the compute target decides the machine.")
+    properties: Any = free("cpus, memory (16g) and gpus on each machine.")
     locations: Any = ignored("the compute target decides the machine.")
     max_instance_count: Any = ignored("the compute target decides the machine.")
+
+
+class DistributionKeys(Raw):
+    """``distribution:`` of a command job: one command, started as several processes."""
+
+    type: DistributionType = Field(description="How the processes find each other.")
+    process_count_per_instance: int | None = Field(None, ge=1, description="Processes on each machine; default 1.")
+    worker_count: Any = refused("one worker runs for each process; use 'process_count_per_instance'.")
+    parameter_server_count: Any = refused("parameter servers are not supported.")
+    port: Any = ignored("the compute target chooses the port.")
+    address: Any = refused("a running cluster is a compute target of its own, of type ray.")
+    include_dashboard: Any = ignored("the compute target decides about the dashboard.")
+    dashboard_port: Any = ignored("the compute target decides about the dashboard.")
+    head_node_additional_args: Any = refused("arguments of the cluster belong to the compute target.")
+    worker_node_additional_args: Any = refused("arguments of the cluster belong to the compute target.")
 
 
 class RetrySettings(Raw):

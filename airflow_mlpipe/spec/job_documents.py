@@ -8,6 +8,7 @@ from pydantic import Field
 
 from airflow_mlpipe.spec.documents import (
     AirflowKeys,
+    DistributionKeys,
     Entries,
     JobAirflowKeys,
     Limits,
@@ -63,7 +64,7 @@ class CommandJob(JobKeys):
         default_factory=list, description="Further files and folders that belong to the code."
     )
     limits: Limits | None = Field(None, description="Time limit.")
-    distribution: Any = refused("jobs over several machines or processes are not supported yet.")
+    distribution: DistributionKeys | None = Field(None, description="Several processes.")
 
 
 class ParallelTaskKeys(Raw):
@@ -146,7 +147,7 @@ class CommandComponent(ComponentKeys):
     code: Text | None = Field(None, description="Folder with the scripts, relative to the component file.")
     environment: Any = free("azureml:<name>:<version>, or {conda_file}, {pip_requirements}, {image}.")
     limits: Limits | None = Field(None, description="Time limit.")
-    distribution: Any = refused("jobs over several machines or processes are not supported yet.")
+    distribution: DistributionKeys | None = Field(None, description="Several processes.")
 
 
 class ParallelComponent(ComponentKeys, ParallelSettings):

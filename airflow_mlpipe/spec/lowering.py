@@ -8,10 +8,11 @@ from typing import Any
 from airflow_mlpipe.spec.bindings import InputBinder
 from airflow_mlpipe.spec.checks import PortTexts
 from airflow_mlpipe.spec.diagnostics import Faults, Place
-from airflow_mlpipe.spec.documents import JobAirflowKeys, Resources
+from airflow_mlpipe.spec.documents import JobAirflowKeys
 from airflow_mlpipe.spec.job_documents import JobKeys
 from airflow_mlpipe.spec.job_inputs import JobInputs
 from airflow_mlpipe.spec.jobs import Draft
+from airflow_mlpipe.spec.machine_keys import machine_fields
 from airflow_mlpipe.spec.model import StepOptions
 from airflow_mlpipe.spec.parallel_keys import parallel_task
 from airflow_mlpipe.spec.paths import Source
@@ -86,8 +87,8 @@ class StepLowerer:
             "timeout": self._timeout(keys, definition),
         }
         fields |= self._work(draft, definition, source, ports, inputs)
-        self._machines(keys.resources, draft.place, draft.kind)
-        self._machines(getattr(component.keys, "resources", None) if component else None, source.place, draft.kind)
+        said = [(definition, source.place), (keys, draft.place)] if component else [(keys, draft.place)]
+        fields |= machine_fields(draft.kind, said, self._faults)
         return Lowered(fields, binder.upstream, self.options(airflow, draft.place / "airflow"), draft.place)
 
     def _variables(self, definition: Any, there: Place, keys: JobKeys, here: Place) -> dict[str, str]:
@@ -145,17 +146,6 @@ class StepLowerer:
             "code": code,
             "environment": environment(definition.environment, place / "environment", source, self._faults),
         }
-
-    def _machines(self, resources: Resources | None, place: Place, kind: str) -> None:
-        if resources is None or resources.instance_count == 1:
-            return
-        here = place / "resources" / "instance_count"
-        if kind == "parallel":
-            self._faults.add(here, "MLP201", "is not used: mini-batches run in several processes on one machine.")
-        else:
-            self._faults.add(
-                here, "MLP027", "is not supported: jobs over several machines are not supported yet; write 1."
-            )
 
     def options(self, airflow: JobAirflowKeys, place: Place) -> StepOptions:
         """Return what Airflow is told about a job; what it does not say, the pipeline that holds it may have said."""

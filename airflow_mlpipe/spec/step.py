@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from airflow_mlpipe.spec.machines import Machines, ProcessGroup
+
 CopyMode = Literal["merge_with_overwrite", "fail_if_conflict", "skip_existing"]
 Scalar = bool | int | float | str | None
 PortName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -141,6 +143,8 @@ class Step(StrictModel):
     :param reuse_version: any text; changing it disowns earlier results.
     :param ttl: seconds after which an earlier result is too old to be reused.
     :param timeout: seconds for the job on its target.
+    :param resources: the hardware it asks for; a target that cannot give it refuses.
+    :param distribution: the processes that its command is started as; counts for its identity once it is set.
     """
 
     name: str = Field(json_schema_extra={"reuse": False})
@@ -159,6 +163,8 @@ class Step(StrictModel):
     reuse_version: str = ""
     ttl: float | None = Field(None, json_schema_extra={"reuse": False}, gt=0)
     timeout: float | None = Field(None, json_schema_extra={"reuse": False}, gt=0)
+    resources: Machines | None = Field(None, json_schema_extra={"reuse": False})
+    distribution: ProcessGroup | None = None
     upstream: tuple[str, ...] = Field((), json_schema_extra={"reuse": False})
 
     @model_validator(mode="after")

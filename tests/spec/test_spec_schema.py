@@ -17,7 +17,6 @@ BEYOND_A_SCHEMA = {
     "data_without_path",
     "infinite_literal",
     "infinite_timeout",
-    "instance_count",
     "partition_field",
     "transfer_mode",
     "variable_name",
