@@ -7,8 +7,10 @@ looks, a grace apart. A job of a run that goes on is never touched, nor is one o
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -27,6 +29,7 @@ TaskIsOver = Callable[[str, str, str], bool | None]
 
 Outcome = Literal["cancelled", "would cancel", "ended by itself", "spared", "not reached"]
 _GRACE = 5.0
+_AT_ONCE = 8
 _NEVER_SUCCEEDED = (JobState.CANCELLED.value, JobState.FAILED.value, JobState.LOST.value)
 
 
@@ -41,7 +44,6 @@ class Orphan:
     run_id: str
     step: str
     job: JobRecord
-    handle: JobHandle
     why: str
 
 
@@ -78,7 +80,7 @@ def sweep(
 ) -> list[Swept]:
     """End the jobs that nobody owns. Safe beside running pipelines and beside itself.
 
-    :param task_is_over: asked about open jobs only.
+    :param task_is_over: asked about open jobs only; called from several threads.
     :param grace: seconds between the two looks.
     :param dry_run: only look, once.
     :raises StoreError: if a job record is damaged: whose job it is cannot be known.
@@ -88,24 +90,21 @@ def sweep(
         return unreached + [_swept(orphan, "would cancel") for orphan in found]
     if found and grace > 0:
         time.sleep(grace)
-    return unreached + [_end(workspace, task_is_over, orphan) for orphan in found]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return unreached + list(pool.map(lambda orphan: _end(workspace, task_is_over, orphan), found))
 
 
 def _look(workspace: Workspace, task_is_over: TaskIsOver, runs: Sequence[PastRun]) -> tuple[list[Orphan], list[Swept]]:
-    found: list[Orphan] = []
-    unreached: list[Swept] = []
-    for run in runs:
-        for step, job in run.jobs:
-            why = _reason(run, step, job, task_is_over)
-            if not why:
-                continue
-            try:
-                handle = _alive(workspace, job)
-            except MLPipeError as error:
-                unreached.append(_report((run.pipeline, run.run_id, step), job, why, "not reached", str(error)))
-                continue
-            if handle is not None:
-                found.append(Orphan(run.pipeline, run.run_id, step, job, handle, why))
+    """Return the orphans that are alive, and those of which it cannot be known. All are asked for at once."""
+    judged = [(run, step, job, _reason(run, step, job, task_is_over)) for run in runs for step, job in run.jobs]
+    orphans = [Orphan(run.pipeline, run.run_id, step, job, why) for run, step, job, why in judged if why]
+    alive = loop.run(_all_alive(workspace, [orphan.job for orphan in orphans]))
+    found = [orphan for orphan, state in zip(orphans, alive, strict=True) if state is True]
+    unreached = [
+        _swept(orphan, "not reached", str(state))
+        for orphan, state in zip(orphans, alive, strict=True)
+        if isinstance(state, MLPipeError)
+    ]
     return found, unreached
 
 
@@ -120,13 +119,18 @@ def _reason(run: PastRun, step: str, job: JobRecord, task_is_over: TaskIsOver) -
     return "its task is over" if task_is_over(run.pipeline, run.run_id, step) else ""
 
 
-def _alive(workspace: Workspace, job: JobRecord) -> JobHandle | None:
+async def _all_alive(workspace: Workspace, jobs: Sequence[JobRecord]) -> list[bool | MLPipeError]:
+    async def one(job: JobRecord) -> bool | MLPipeError:
+        try:
+            return await _handle(workspace.compute(job.target), job) is not None
+        except MLPipeError as error:
+            return error
+
+    return list(await asyncio.gather(*(one(job) for job in jobs)))
+
+
+async def _handle(target: ComputeTarget, job: JobRecord) -> JobHandle | None:
     """Return a job's handle if it is on its target and has not ended."""
-    target = workspace.compute(job.target)
-    return loop.run(_find_alive(target, job))
-
-
-async def _find_alive(target: ComputeTarget, job: JobRecord) -> JobHandle | None:
     handle = JobHandle.from_json(job.handle) if job.handle else await target.find(job.key)
     if handle is None or handle.key != job.key:
         return None
@@ -140,13 +144,15 @@ def _end(workspace: Workspace, task_is_over: TaskIsOver, orphan: Orphan) -> Swep
         run, job = _again(workspace, orphan)
         if job is None or not _reason(run, orphan.step, job, task_is_over):
             return _swept(orphan, "spared", "somebody owns it now")
-        if _alive(workspace, job) is None:
+        target = workspace.compute(job.target)
+        handle = loop.run(_handle(target, job))
+        if handle is None:
             return _swept(orphan, "ended by itself")
         if job.ended is None:
             info = RunInfo(orphan.pipeline, orphan.run_id, {}, {}, workspace.folder)
             end_job(workspace, info, orphan.step, job, JobState.CANCELLED)
-        loop.run(workspace.compute(job.target).cancel(orphan.handle, _GRACE))
-        left = _alive(workspace, job)
+        loop.run(target.cancel(handle, _GRACE))
+        left = loop.run(_handle(target, job))
     except MLPipeError as error:
         return _swept(orphan, "not reached", str(error))
     return (
@@ -162,8 +168,5 @@ def _again(workspace: Workspace, orphan: Orphan) -> tuple[PastRun, JobRecord | N
 
 
 def _swept(orphan: Orphan, outcome: Outcome, detail: str = "") -> Swept:
-    return _report((orphan.pipeline, orphan.run_id, orphan.step), orphan.job, orphan.why, outcome, detail)
-
-
-def _report(place: tuple[str, str, str], job: JobRecord, why: str, outcome: Outcome, detail: str) -> Swept:
-    return Swept(*place, job.target, job.key, why, outcome, detail)
+    job = orphan.job
+    return Swept(orphan.pipeline, orphan.run_id, orphan.step, job.target, job.key, orphan.why, outcome, detail)

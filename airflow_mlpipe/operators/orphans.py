@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlpipe.errors import MLPipeError
@@ -69,10 +70,12 @@ class OrphanSweepOperator(MLPipeOperator):
 
 
 def _tasks_of(ti: Any) -> TaskIsOver:
-    """Return a function that asks Airflow whether a task has come to its end for good."""
+    """Return a function that asks Airflow whether a task has come to its end for good; one question at a time."""
+    one_at_a_time = threading.Lock()
 
     def over(pipeline: str, run_id: str, step: str) -> bool | None:
-        states = ti.get_task_states(dag_id=pipeline, task_ids=[step], run_ids=[run_id]).get(run_id, {})
+        with one_at_a_time:
+            states = ti.get_task_states(dag_id=pipeline, task_ids=[step], run_ids=[run_id]).get(run_id, {})
         return states[step] in _OVER if step in states else None
 
     return over

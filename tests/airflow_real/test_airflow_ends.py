@@ -30,6 +30,7 @@ def test_a_stubborn_job_ends_however_its_step_is_ended(situation: str, airflow: 
 def test_a_job_whose_task_was_ended_while_nobody_could_cancel_it_is_swept_and_a_living_one_is_not(
     airflow: Any, workspace: Workspace, wait_until: Callable[..., Any]
 ) -> None:
+    (workspace.folder / "jobs" / "answers").touch()
     orphan = Case(airflow.api, workspace, "deferred", "failed", "orphan")
     living = Case(airflow.api, workspace, "running", "failed", "living")
     for case in (orphan, living):

@@ -24,7 +24,7 @@ from airflow_mlpipe.testing.jobs import unique_key
 from airflow_mlpipe.tracking.base import StepRecord
 from airflow_mlpipe.workspace import Workspace
 from tests.execution.conftest import command_step, make_workspace
-from tests.execution.faulty import FaultyTarget
+from tests.execution.faulty import HANG, FaultyTarget
 
 LONG = "trap '' TERM; (trap '' TERM; sleep 61) & sleep 60"
 
@@ -257,3 +257,20 @@ def test_whatever_happens_only_jobs_without_an_owner_are_ended(
             history.play(event)
     finally:
         target.close()
+
+
+def test_a_target_that_hangs_is_asked_for_all_its_jobs_at_once(
+    tmp_path: Path, new_run: Callable[..., RunInfo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_mlpipe.execution.hub._HUNG", 0.5)
+    workspace = make_workspace(tmp_path)
+    target = workspace._targets["local"] = FaultyTarget()
+    tickets = [start(workspace, new_run(f"r{number}"), "sleep 60") for number in range(5)]
+    target.script = [HANG] * 100
+    target.calls.clear()
+    swept = sweep(workspace, over, grace=0)
+    assert [item.outcome for item in swept] == ["not reached"] * 5
+    assert len(target.calls) <= 2, "together, and not one after the other"
+    target.script = []
+    assert {state(workspace, ticket) for ticket in tickets} == {JobState.RUNNING}
+    target.close()
