@@ -130,7 +130,7 @@ def test_dags_for_the_scheduler_differ_by_the_plan_alone(tmp_path: Path) -> None
     assert steps[PLANNED] == steps[UNPLANNED]
     assert len(steps[PLANNED]) == STEPS
     assert list(tasks[ONE_TASK]) == ["nothing"]
-    assert "idle_sleep_time" in str(noop_scheduler._AS_INSTALLED)
+    assert "idle_sleep_time" in str(noop_scheduler.AS_INSTALLED)
 
 
 def test_plan_task_is_cut_out_whatever_it_is_called() -> None:
