@@ -78,6 +78,10 @@ def sentence(record: StepRecord) -> str:
     """Return why a step was reused or run, and what came of it."""
     if record.decision == "failed":
         return f"{record.step} failed: {record.reason}"
+    if record.decision == "skipped":
+        return f"{record.step} was left out: {record.reason}."
+    if record.decision == "decided":
+        return f"{record.step} decided: {record.reason}."
     verb = "was reused: " if record.decision == "reused" else "ran because: "
     lines = [f"{record.step} {verb}{record.reason}."]
     lines += [f"  output {port}: {describe({port: ref})} at {ref.uri}" for port, ref in record.outputs.items()]

@@ -55,6 +55,8 @@ def summary(plans: Sequence[StepPlan]) -> str:
         pieces.append(f"{counts['reuse']} reused (about {saved:.0f} s saved)")
     if counts["run"]:
         pieces.append(f"{counts['run']} to run")
+    if counts["skip"]:
+        pieces.append(f"{counts['skip']} left out by a condition")
     if counts["later"]:
         pieces.append(f"{counts['later']} decided when their inputs exist")
     return ", ".join(pieces) or "The pipeline has no steps."

@@ -67,7 +67,8 @@ def _run_shown(workspace: Workspace, steps: Sequence[Step], info: RunInfo, paral
 
 def _is_all_said(arguments: argparse.Namespace, outcome: Outcome) -> bool:
     """Whether the plain lines have said all that the table would: nothing ran, nothing failed."""
-    nothing_ran = outcome.succeeded and all(record.decision == "reused" for record in outcome.records.values())
+    decisions = {record.decision for record in outcome.records.values()}
+    nothing_ran = outcome.succeeded and decisions.isdisjoint(("ran", "failed"))
     return nothing_ran and not arguments.quiet and not _on_terminal()
 
 
@@ -104,10 +105,12 @@ def _print_outcome(outcome: Outcome) -> None:
 
 def _print_counts(outcome: Outcome) -> None:
     ran = sum(record.decision == "ran" for record in outcome.records.values())
-    reused = len(outcome.records) - ran
+    reused = sum(record.decision == "reused" for record in outcome.records.values())
+    left_out = sum(record.decision == "skipped" for record in outcome.records.values())
     saved = sum(record.saved for record in outcome.records.values())
     counts = f"{ran} ran, {reused} reused (about {saved:.0f} s saved), {len(outcome.errors)} failed"
-    print(f"\n{counts}; {outcome.seconds:.1f} s")
+    skipped = f", {left_out} left out by a condition" if left_out else ""
+    print(f"\n{counts}{skipped}; {outcome.seconds:.1f} s")
 
 
 def _row(record: StepRecord) -> tuple[str, ...]:

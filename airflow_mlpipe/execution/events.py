@@ -11,7 +11,7 @@ from airflow_mlpipe.tracking.base import StepRecord
 EPOCH = 0
 """Of every run on the laptop: nobody clears a step there, and every run is new."""
 
-State = Literal["planned", "started", "log", "reused", "ran", "failed", "upstream_failed"]
+State = Literal["planned", "started", "log", "reused", "ran", "failed", "upstream_failed", "decided", "skipped"]
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def begin(
     :raises MLPipeError: a fault of data, code, environment, parameters or target, in words for the user.
     """
     final = workspace.runs.read_step(run.pipeline, run.run_id, step.name)
-    ended = final is not None and final.decision != "failed"
+    ended = final is not None and final.decision not in ("failed", "skipped")
     if final is not None and ended and final.epoch == epoch:
         say("this step has already ended in this run; its record stands")
         return final

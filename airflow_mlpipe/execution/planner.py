@@ -13,6 +13,7 @@ from typing import Literal
 
 from airflow_mlpipe.content import DataRef
 from airflow_mlpipe.errors import DataError
+from airflow_mlpipe.execution.branching import Decision, decide, records
 from airflow_mlpipe.execution.choice import Choice, choose, reused_record
 from airflow_mlpipe.execution.inputs import NotYetKnownError
 from airflow_mlpipe.execution.machines import refuse_what_cannot_be_given
@@ -28,15 +29,18 @@ class StepPlan:
     """What will become of a step.
 
     :param step: the step.
-    :param decision: ``reuse``; ``run``; ``later`` when its inputs do not exist yet and the step decides itself.
+    :param decision: ``reuse``; ``run``; ``later`` when its inputs do not exist yet and the step decides itself; of a
+        branch step ``decide``, when its condition is known; ``skip`` when such a condition leaves the step out.
     :param reason: why, in words a person understands.
     :param choice: the earlier result, for ``reuse``.
+    :param branch: what was decided, for ``decide``.
     """
 
     step: Step
-    decision: Literal["reuse", "run", "later"]
+    decision: Literal["reuse", "run", "later", "decide", "skip"]
     reason: str
     choice: Choice | None = None
+    branch: Decision | None = None
 
     @property
     def saved(self) -> float:
@@ -55,19 +59,39 @@ def plan(workspace: Workspace, steps: Sequence[Step], run: RunInfo) -> list[Step
     :raises ConfigError: if the workspace lacks something that a step names.
     """
     known: dict[str, Mapping[str, DataRef]] = {}
+    left_out: dict[str, str] = {}
     snapshots = SnapshotCache()
     plans: list[StepPlan] = []
     for step in steps:
         refuse_what_cannot_be_given(workspace, step)
         waiting = [name for name in step.upstream if name not in known]
-        if waiting:
-            plans.append(StepPlan(step, "later", "depends on " + ", ".join(waiting)))
-            continue
-        decided = _decide(workspace, step, run, known, snapshots)
+        if step.name in left_out:
+            decided = StepPlan(step, "skip", left_out[step.name])
+        elif waiting:
+            decided = StepPlan(step, "later", "depends on " + ", ".join(waiting))
+        elif step.branch is not None:
+            decided = _branch(workspace, steps, step, run, known)
+        else:
+            decided = _decide(workspace, step, run, known, snapshots)
         plans.append(decided)
         if decided.choice is not None and decided.choice.record is not None:
             known[step.name] = decided.choice.record.outputs
+        if decided.branch is not None:
+            known |= {step.name: {}, **decided.branch.left_out}
+            left_out |= dict.fromkeys(decided.branch.left_out, f"{step.name}: {decided.reason}")
     return plans
+
+
+def _branch(
+    workspace: Workspace, steps: Sequence[Step], step: Step, run: RunInfo, known: Mapping[str, Mapping[str, DataRef]]
+) -> StepPlan:
+    try:
+        decision = decide(workspace, steps, step, run, known.get)
+    except NotYetKnownError as error:
+        return StepPlan(step, "later", f"depends on {error.step}")
+    except DataError as error:
+        return StepPlan(step, "later", str(error))
+    return StepPlan(step, "decide", decision.reason, branch=decision)
 
 
 def _decide(
@@ -91,13 +115,13 @@ def commit_plan(workspace: Workspace, run: RunInfo, plans: Sequence[StepPlan], e
 
 
 def record_plan(workspace: Workspace, run: RunInfo, plans: Sequence[StepPlan], epoch: int) -> list[StepRecord]:
-    """Write the run's record and those of its reused steps.
+    """Write the run's record and those of the steps of which the plan has made an end.
 
     A person who clears the plan task together with steps that have ended wants these steps to run again, so a plan of a
     later epoch leaves every step alone that has a record in this run already.
 
     :param epoch: Airflow's ``ti.max_tries`` of the plan task.
-    :returns: the records of the steps that are reused, to be skipped.
+    :returns: the records of the steps that are reused, decided or left out, to be skipped.
     """
     earlier = workspace.runs.read_run(run.pipeline, run.run_id)
     again = earlier is not None and earlier.plan_epoch != epoch
@@ -112,12 +136,15 @@ def record_plan(workspace: Workspace, run: RunInfo, plans: Sequence[StepPlan], e
             labels=run.labels,
         )
     )
-    reused: list[StepRecord] = []
+    ended: list[StepRecord] = []
     for item in plans:
-        if item.decision != "reuse" or item.choice is None:
+        if item.choice is None and item.branch is None:
             continue
         if again and workspace.runs.read_step(run.pipeline, run.run_id, item.step.name) is not None:
             continue
-        reused.append(reused_record(workspace, item.step, run, item.choice, epoch=None))
-    workspace.runs.write_steps(reused)
-    return reused
+        if item.branch is not None:
+            ended += records(item.branch, run, epoch=None)
+        elif item.decision == "reuse" and item.choice is not None:
+            ended.append(reused_record(workspace, item.step, run, item.choice, epoch=None))
+    workspace.runs.write_steps(ended)
+    return ended

@@ -13,6 +13,7 @@ from airflow_mlpipe.execution.bindings import resolve_value
 from airflow_mlpipe.execution.inputs import InputResolver, OutputsOf, ResolvedInput
 from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.execution.selection import select
+from airflow_mlpipe.execution.values import read_value
 from airflow_mlpipe.fingerprint import SCHEMA_VERSION, Fingerprint, SharedPart
 from airflow_mlpipe.snapshot import Snapshot, take_snapshot
 from airflow_mlpipe.spec.step import InputData, OutputData, Scalar, Step
@@ -102,20 +103,7 @@ def resolve_step(
     :raises ParameterError: if the run lacks a parameter or field.
     :raises ConfigError: if the workspace lacks a datastore or environment.
     """
-    resolver = InputResolver(workspace, run, outputs_of)
-    data: dict[str, ResolvedInput] = {}
-    values: dict[str, Scalar] = {}
-    for port, value in step.inputs.items():
-        where = f"step {step.name}, input {port}"
-        if isinstance(value, InputData):
-            found = resolver.resolve(value, where)
-            chosen = None if found is None else select(workspace, found, value, where)
-            if chosen is not None:
-                data[port] = chosen
-        else:
-            literal = resolve_value(value, run, where)
-            if literal is not None:
-                values[port] = literal
+    data, values = resolve_inputs(workspace, step, run, outputs_of)
     variables = {
         name: resolve_value(value, run, f"step {step.name}, environment variable {name}")
         for name, value in step.environment_variables.items()
@@ -125,6 +113,35 @@ def resolve_step(
     parts = _parts(step, data, {"values": values, "variables": variables}, code)
     parts["environment"] = _environment_part(workspace, step, environment)
     return ResolvedStep(step, data, values, variables, code, environment, Fingerprint(parts))
+
+
+def resolve_inputs(
+    workspace: Workspace, step: Step, run: RunInfo, outputs_of: OutputsOf
+) -> tuple[dict[str, ResolvedInput], dict[str, Scalar]]:
+    """Look up the inputs of a step: data by port, and values by port; what is absent is in neither.
+
+    :raises NotYetKnownError: if an upstream step has not ended.
+    :raises DataError: if data is missing, or is not the value that it should be.
+    :raises ParameterError: if the run lacks a parameter or field.
+    """
+    resolver = InputResolver(workspace, run, outputs_of)
+    data: dict[str, ResolvedInput] = {}
+    values: dict[str, Scalar] = {}
+    for port, value in step.inputs.items():
+        where = f"step {step.name}, input {port}"
+        literal: Scalar = None
+        if isinstance(value, InputData):
+            found = resolver.resolve(value, where)
+            chosen = None if found is None else select(workspace, found, value, where)
+            if chosen is not None and value.value is not None:
+                literal = read_value(workspace, chosen, value.value, where)
+            elif chosen is not None:
+                data[port] = chosen
+        else:
+            literal = resolve_value(value, run, where)
+        if literal is not None:
+            values[port] = literal
+    return data, values
 
 
 def _parts(

@@ -26,15 +26,15 @@ def run_pipeline(
     started = time.monotonic()
     outcome = Outcome()
     plans = plan(workspace, steps, run)
-    reused = {record.step: record for record in record_plan(workspace, run, plans, EPOCH)}
+    ended = {record.step: record for record in record_plan(workspace, run, plans, EPOCH)}
     for item in plans:
         name = item.step.name
-        if name in reused:
-            outcome.records[name] = reused[name]
-            on_event(Event(name, "reused", item.reason, reused[name]))
+        if name in ended:
+            outcome.records[name] = ended[name]
+            on_event(Event(name, ended[name].decision, item.reason, ended[name]))
         else:
             on_event(Event(name, "planned", item.reason))
-    if len(reused) < len(steps):
+    if len(ended) < len(steps):
         from airflow_mlpipe.execution.side_by_side import SideBySide  # noqa: PLC0415 - slow to import
 
         SideBySide(workspace, steps, run, on_event, outcome, parallel).execute()

@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from airflow_mlpipe.compute import loop
 from airflow_mlpipe.compute.base import JobHandle
 from airflow_mlpipe.errors import MLPipeError
+from airflow_mlpipe.execution.branching import take
 from airflow_mlpipe.execution.events import EPOCH, Event, OnEvent, Outcome, State
 from airflow_mlpipe.execution.finish import finish
 from airflow_mlpipe.execution.lifecycle import abandon, begin
@@ -77,6 +78,9 @@ class SideBySide:
     def _ready(self, waiting: list[str]) -> list[str]:
         ready = []
         for name in list(waiting):
+            if name in self._outcome.records:
+                waiting.remove(name)
+                continue
             upstream = self._steps[name].upstream
             if any(before in self._outcome.errors or before in self._outcome.blocked for before in upstream):
                 waiting.remove(name)
@@ -87,6 +91,9 @@ class SideBySide:
         return ready
 
     def _one(self, step: Step) -> None:
+        if step.branch is not None:
+            self._decide(step)
+            return
         self._emit(Event(step.name, "started"))
 
         def say(text: str) -> None:
@@ -96,11 +103,24 @@ class SideBySide:
             begun = self._begin(step, say)
             record = begun if isinstance(begun, StepRecord) else self._follow(step, begun, say)
         except MLPipeError as error:
-            with self._lock:
-                self._outcome.errors[step.name] = str(error)
-            self._emit(Event(step.name, "failed", str(error)))
+            self._fail(step, error)
             return
         self._end(step.name, "reused" if record.decision == "reused" else "ran", record.reason, record)
+
+    def _decide(self, step: Step) -> None:
+        """Decide a branch; the steps that it leaves out have ended with it."""
+        try:
+            records = take(self._workspace, list(self._steps.values()), step, self._run, EPOCH)
+        except MLPipeError as error:
+            self._fail(step, error)
+            return
+        for record in records:
+            self._end(record.step, record.decision, record.reason, record)
+
+    def _fail(self, step: Step, error: MLPipeError) -> None:
+        with self._lock:
+            self._outcome.errors[step.name] = str(error)
+        self._emit(Event(step.name, "failed", str(error)))
 
     def _begin(self, step: Step, say: Callable[[str], None]) -> StepRecord | Ticket:
         """Begin a step, as often as another run that computes the same one must be waited for."""

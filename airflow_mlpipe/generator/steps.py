@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_mlpipe.generator.paths import Relocation
-from airflow_mlpipe.spec.step import InputData, InputValue, OutputData, Step
+from airflow_mlpipe.spec.step import Branch, InputData, InputValue, OutputData, Step
 
 OPERATORS = {
+    "branch": "BranchOperator",
     "command": "CommandOperator",
     "data_transfer": "DataTransferOperator",
     "parallel": "ParallelRunOperator",
@@ -24,6 +25,8 @@ def step_arguments(step: Step, move: Relocation) -> dict[str, Any]:
 
     A field with its default value is left out, and so is every default inside inputs and outputs.
     """
+    if step.branch is not None:
+        return _decision(step, step.branch)
     left_out = _NOT_ARGUMENTS | (_NOT_OF_A_TRANSFER if step.type == "data_transfer" else frozenset())
     written = {
         key: getattr(step, key)
@@ -41,6 +44,14 @@ def step_arguments(step: Step, move: Relocation) -> dict[str, Any]:
         "parallel": step.parallel.model_dump(exclude_defaults=True) if step.parallel else None,
     }
     return {key: plain.get(key, value) for key, value in written.items()}
+
+
+def _decision(step: Step, branch: Branch) -> dict[str, Any]:
+    """The condition, and the lists that are not empty."""
+    condition = step.inputs["condition"]
+    plain = str(condition.path) if isinstance(condition, InputData) else condition
+    lists = {"when_true": list(branch.when_true), "when_false": list(branch.when_false), "stand_ins": branch.stand_ins}
+    return {"condition": plain, **{key: value for key, value in lists.items() if value}}
 
 
 def _input(value: InputValue, move: Relocation) -> Any:

@@ -1,5 +1,6 @@
 """Airflow operators: the steps of a pipeline, and the plan before them."""
 
+from airflow_mlpipe.operators.branch import BranchOperator
 from airflow_mlpipe.operators.command import CommandOperator
 from airflow_mlpipe.operators.data_transfer import DataTransferOperator
 from airflow_mlpipe.operators.garbage_collection import GarbageCollectionOperator
@@ -11,6 +12,7 @@ from airflow_mlpipe.operators.score import ScoreOperator
 from airflow_mlpipe.operators.train import TrainOperator
 
 __all__ = [
+    "BranchOperator",
     "CommandOperator",
     "DataTransferOperator",
     "GarbageCollectionOperator",

@@ -138,6 +138,13 @@ class JobOperator(MLPipeOperator):
             self._running.kill()
 
 
+def steps_of(dag: Any) -> Iterator[Step]:
+    """Yield the steps of a DAG, each after those that it depends on."""
+    for task in dag.topological_sort():
+        if isinstance(task, BaseStepOperator):
+            yield task.step
+
+
 class BaseStepOperator(JobOperator):
     """One step of a pipeline: reused if nothing that counts has changed, else run on its compute target.
 

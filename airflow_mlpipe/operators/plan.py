@@ -102,11 +102,12 @@ def _table(plans: Sequence[StepPlan]) -> list[str]:
 
 
 def _summary(plans: Sequence[StepPlan]) -> str:
-    counts: dict[str, int] = {"reuse": 0, "run": 0, "later": 0}
+    counts: dict[str, int] = {"reuse": 0, "run": 0, "later": 0, "decide": 0, "skip": 0}
     for item in plans:
         counts[item.decision] += 1
     saved = sum(item.saved for item in plans)
+    left_out = f"{counts['skip']} left out by a condition, " if counts["skip"] else ""
     return (
-        f"{counts['reuse']} reused (about {saved:.0f} s saved), {counts['run']} to run, "
+        f"{counts['reuse']} reused (about {saved:.0f} s saved), {counts['run']} to run, {left_out}"
         f"{counts['later']} decided when their inputs exist"
     )

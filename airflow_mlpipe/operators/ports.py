@@ -12,7 +12,7 @@ from airflow_mlpipe.errors import ConfigError
 from airflow_mlpipe.spec import expressions
 from airflow_mlpipe.spec.expressions import InputRef, OptionalPart, OutputPortRef, OutputRef
 from airflow_mlpipe.spec.machines import Machines, ProcessGroup
-from airflow_mlpipe.spec.step import InputData, OutputData, ParallelTask, Partitions, Step
+from airflow_mlpipe.spec.step import Branch, InputData, OutputData, ParallelTask, Partitions, Step
 
 
 class StepTask(Protocol):
@@ -32,6 +32,7 @@ _KNOWN_KEYS: Mapping[str, type[BaseModel]] = {
     "outputs": OutputData,
     "parallel": ParallelTask,
     "partitions": Partitions,
+    "branch": Branch,
     "resources": Machines,
     "distribution": ProcessGroup,
 }
@@ -95,6 +96,12 @@ def _plain_input(value: Any) -> Any:
     if isinstance(value, str) and _output_ref(value) is not None:
         return {"path": value}
     return value
+
+
+def as_value(value: Any, kind: str) -> Any:
+    """Return what stands for a value of a type: a literal or text as it is, the output of a step as its value."""
+    plain = _plain_input(value)
+    return {"type": "uri_file", **plain, "value": kind} if isinstance(plain, Mapping) else plain
 
 
 def _output_ref(text: str) -> OutputRef | None:

@@ -174,17 +174,29 @@ class InputBinder:
         self._faults.add(place, "MLP107", f"'{ref}' may be absent but this input must be there; {where}.")
 
     def _job_output(self, ref: OutputRef, place: Place, port: Port | None, optional: bool) -> InputValue:
-        if isinstance(port, ScalarPort):
-            self._faults.add(place, "MLP106", f"this input is of type {port.parameter.type}, '{ref}' is data.")
         output = self.output(ref, place)
         if output is None:
             return InputData(path=str(ref))
+        if output.data.value is not None:
+            return self._scalar_output(output, ref, place, port)
+        if isinstance(port, ScalarPort):
+            self._faults.add(place, "MLP106", f"this input is of type {port.parameter.type}, '{ref}' is data.")
         self._check_data_type(ref, output.data.type, place, port)
         if output.data.optional and not optional:
             text = f"'{ref}' may stay empty; this job fails then unless its input is optional too."
             self._faults.add(place, "MLP206", text)
         kind = port.type if isinstance(port, DataPort) else output.data.type
         return InputData(type=kind, path=str(output.ref), mode=port.mode if isinstance(port, DataPort) else None)
+
+    def _scalar_output(self, output: Produced, ref: OutputRef, place: Place, port: Port | None) -> InputValue:
+        """An output that is a value: it is read when the step runs."""
+        given = output.data.value or "string"
+        if isinstance(port, DataPort):
+            self._faults.add(place, "MLP106", f"this input is data, '{ref}' is a value of type {given}.")
+            return None
+        self._check_scalar(ref, Parameter(type=given), place, port, True)
+        wanted = port.parameter.type if isinstance(port, ScalarPort) else given
+        return InputData(type="uri_file", path=str(output.ref), value=wanted)
 
     def _check_data_type(self, ref: Ref, given: str, place: Place, port: Port | None) -> None:
         wanted = port.type if isinstance(port, DataPort) else given
@@ -201,6 +213,11 @@ class InputBinder:
             self._faults.add(place, "MLP103", f"'{ref}' names no job.{known(ref.job, list(jobs))}")
             return None
         self.upstream.append(ref.job)
+        if ref.job in self._scope.many:
+            loop = self._scope.many[ref.job]
+            text = f"'{ref}' is there once for each item of '{loop}'; no job can read them all as one yet."
+            self._faults.add(place, "MLP027", text)
+            return None
         outputs = jobs[ref.job]
         if outputs is None:
             return None

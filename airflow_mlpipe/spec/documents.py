@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from airflow_mlpipe.spec.machines import DistributionType
-from airflow_mlpipe.spec.step import DataType, Identity
+from airflow_mlpipe.spec.step import DataType, Identity, ScalarType
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 AssetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", max_length=255)]
@@ -134,14 +134,16 @@ class InputKeys(Raw):
     enum: list[Any] = Field(default_factory=list, description="The only allowed values.")
     optional: bool = Field(False, description="May be absent.")
     description: str = Field("", description="Shown to people.")
-    is_control: Any = refused("control flow is not supported yet.")
+    is_control: Any = free("Any scalar input may take part in a condition, with or without this key.")
     datastore: Any = ignored("the datastore is part of the path.")
 
 
 class OutputKeys(Raw):
     """A declared or bound output."""
 
-    type: DataType | None = Field(None, description="Data type.")
+    type: DataType | ScalarType | None = Field(
+        None, description="Data type; or the type of a value that the job writes to the file, as text."
+    )
     mode: OutputMode | None = Field(None, description="How the job writes.")
     name: AssetName | None = Field(
         None, description="Registers the output under this name; models as models, all else as datasets."
@@ -152,7 +154,7 @@ class OutputKeys(Raw):
     )
     description: Any = ignored("an output needs no words.")
     version: Any = refused("versions are numbered by the registry; drop it.")
-    is_control: Any = refused("control flow is not supported yet.")
+    is_control: Any = free("Any output with a scalar type may decide a condition, with or without this key.")
     early_available: Any = refused("an output is available when its job has ended.")
 
 

@@ -23,7 +23,7 @@ from airflow_mlpipe.spec.documents import (
 )
 from airflow_mlpipe.spec.step import CopyMode
 
-LATER_JOB_TYPES = ("sweep", "automl", "spark", "import", "do_while", "if_else", "parallel_for")
+LATER_JOB_TYPES = ("sweep", "automl", "spark", "import")
 """Azure ML job types that a pipeline may hold and that are refused by name."""
 
 

@@ -61,10 +61,10 @@ class JobInputs:
             )
         given, place = _values(draft), draft.place / "inputs"
         inputs: dict[str, InputValue] = {}
-        for name in given:
+        for name, (_, where) in given.items():
             if name not in ports:
                 hint = known(name, list(ports))
-                self._faults.add(place / name, "MLP111", f"the component has no input '{name}'.{hint}", of_key=True)
+                self._faults.add(where, "MLP111", f"the component has no input '{name}'.{hint}", of_key=True)
         for name, declared in ports.items():
             value, where = given.get(name, (None, place))
             if value is not None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_mlpipe.spec.components import Component, ComponentReader
+from airflow_mlpipe.spec.control import Control, Given
 from airflow_mlpipe.spec.diagnostics import Faults, Place, listed
+from airflow_mlpipe.spec.documents import JobAirflowKeys
 from airflow_mlpipe.spec.job_documents import LATER_JOB_TYPES, CommandJob, DataTransferJob, JobKeys, ParallelJob
 from airflow_mlpipe.spec.nested_documents import PipelineJob
 from airflow_mlpipe.spec.outputs import OutputBinder
@@ -37,6 +39,7 @@ class Draft:
     :param keys: the raw job without what was wrong, ``None`` if too little is left of it.
     :param outputs: ``None`` if they cannot be known.
     :param inner: the jobs of a pipeline.
+    :param control: of a job that decides about others; ``inner`` are then the rounds of a loop.
     :param overrides: inputs that another job gives to this one, and where that is written.
     """
 
@@ -47,7 +50,14 @@ class Draft:
     component: Component | None = None
     outputs: Outputs | None = None
     inner: dict[str, Draft] | None = None
-    overrides: dict[str, tuple[object, Place]] = field(default_factory=dict)
+    control: Control | None = None
+    overrides: Given = field(default_factory=dict)
+
+    @property
+    def airflow(self) -> JobAirflowKeys:
+        """What its ``airflow`` block says."""
+        keys = self.control.keys if self.control else self.keys
+        return (keys.airflow if keys else None) or JobAirflowKeys()
 
 
 @dataclass(frozen=True)
@@ -78,8 +88,11 @@ class DraftReader:
         self._frame = frame
         self._faults = faults
 
-    def read(self, name: str, data: Any, place: Place) -> Draft:
-        """Read one job; what is wrong is noted and the rest kept."""
+    def read(self, name: str, data: Any, place: Place, writer: str = "") -> Draft:
+        """Read one job; what is wrong is noted and the rest kept.
+
+        :param writer: the job's name in the file, where it is read once for each round of a loop.
+        """
         self._check_name(name, place)
         unknown = Draft(name, "", place)
         if not isinstance(data, dict):
@@ -104,7 +117,9 @@ class DraftReader:
             self._faults.add(place / "component", "MLP025", text)
         if keys is None or not fits or ("component" in data and component is None):
             return Draft(name, kind, place, keys, component)
-        return Draft(name, kind, place, keys, component, self._read_outputs(name, keys, component, place))
+        return Draft(
+            name, kind, place, keys, component, self._read_outputs(name, keys, component, (place, writer or name))
+        )
 
     def _check_name(self, name: str, place: Place) -> None:
         full = qualified(self._frame.group, name)
@@ -138,7 +153,10 @@ class DraftReader:
             if key in data:
                 self._faults.add(place / key, "MLP025", "belongs to the component; this job names one.", of_key=True)
 
-    def _read_outputs(self, name: str, keys: JobKeys, component: Component | None, place: Place) -> Outputs:
+    def _read_outputs(
+        self, name: str, keys: JobKeys, component: Component | None, written: tuple[Place, str]
+    ) -> Outputs:
+        place, writer = written
         declared = component.outputs if component else {}
         given = keys.outputs or {}
         optional = set(keys.airflow.optional_outputs) if keys.airflow else set()
@@ -151,7 +169,7 @@ class DraftReader:
             if component is not None and port not in declared:
                 hint = known(port, list(declared))
                 self._faults.add(here, "MLP112", f"the component has no output '{port}'.{hint}", of_key=True)
-            output = self._outputs.bind(given.get(port), here, declared.get(port), f"{name}.{port}", exports)
+            output = self._outputs.bind(given.get(port), here, declared.get(port), f"{writer}.{port}", exports)
             result[port] = Produced(step, port, output.model_copy(update={"optional": port in optional}))
         for number, port in enumerate(keys.airflow.optional_outputs if keys.airflow else ()):
             if port not in result:

@@ -14,9 +14,9 @@ from airflow_mlpipe.spec.documents import Settings
 from airflow_mlpipe.spec.graph import GraphLowerer, finished
 from airflow_mlpipe.spec.job_documents import PipelineDocument
 from airflow_mlpipe.spec.jobs import Frame, is_dag_id
-from airflow_mlpipe.spec.lowering import Lowered
+from airflow_mlpipe.spec.lowered import Lowered
 from airflow_mlpipe.spec.model import AirflowBlock, Parameter, PipelineSpec
-from airflow_mlpipe.spec.nesting import JobsReader
+from airflow_mlpipe.spec.nesting import JobsReader, job_outputs, many
 from airflow_mlpipe.spec.outputs import OutputBinder
 from airflow_mlpipe.spec.paths import Source
 from airflow_mlpipe.spec.ports import Port, ScalarPort, read_pipeline_inputs
@@ -94,7 +94,7 @@ class _Loader:
         for port in binder.unwritten:
             text = f"no job writes the output '{port}'; bind it, '${{{{parent.outputs.{port}}}}}', or drop it."
             faults.add(place / "outputs" / port, "MLP207", text, of_key=True)
-        scope = Scope(self._source, inputs, {name: draft.outputs for name, draft in drafts.items()})
+        scope = Scope(self._source, inputs, job_outputs(drafts), many(drafts))
         settings = (keys.settings if keys else None) or Settings()
         defaults = pipeline_defaults(settings, keys.compute if keys else None, place, faults)
         return GraphLowerer(scope, defaults, faults).lower(drafts, place / "jobs")

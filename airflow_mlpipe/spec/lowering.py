@@ -12,6 +12,7 @@ from airflow_mlpipe.spec.documents import JobAirflowKeys
 from airflow_mlpipe.spec.job_documents import JobKeys
 from airflow_mlpipe.spec.job_inputs import JobInputs
 from airflow_mlpipe.spec.jobs import Draft
+from airflow_mlpipe.spec.lowered import Lowered
 from airflow_mlpipe.spec.machine_keys import machine_fields
 from airflow_mlpipe.spec.model import StepOptions
 from airflow_mlpipe.spec.parallel_keys import parallel_task
@@ -22,27 +23,6 @@ from airflow_mlpipe.spec.step import InputValue
 from airflow_mlpipe.spec.structure import texts
 from airflow_mlpipe.spec.times import duration
 from airflow_mlpipe.spec.transfer_keys import transfer_fields
-
-
-@dataclass(frozen=True)
-class Lowered:
-    """A job with nothing left to look up.
-
-    :param fields: the keyword arguments of its ``Step``.
-    :param upstream: jobs of the same pipeline that must end first; may name jobs more than once.
-    :param place: where the job is written.
-    :param after: steps that must end first although no data flows.
-    :param groups: the groups that it lies in, the outermost first.
-    :param rank: where it was written: its number among the jobs of each pipeline, from the outside in.
-    """
-
-    fields: dict[str, Any]
-    upstream: list[str]
-    options: StepOptions
-    place: Place
-    after: tuple[str, ...] = ()
-    rank: tuple[int, ...] = ()
-    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

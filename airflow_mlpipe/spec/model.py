@@ -14,9 +14,8 @@ from pydantic import ConfigDict, Field
 
 from airflow_mlpipe.errors import ParameterError
 from airflow_mlpipe.spec.diagnostics import Fault
-from airflow_mlpipe.spec.step import Scalar, Step, StrictModel
+from airflow_mlpipe.spec.step import Scalar, ScalarType, Step, StrictModel
 
-ScalarType = Literal["string", "integer", "number", "boolean"]
 Template = Literal["general", "retraining", "batch_scoring"]
 
 _NUMERIC = ("integer", "number")

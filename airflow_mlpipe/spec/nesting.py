@@ -1,4 +1,4 @@
-"""Pipelines inside a pipeline: read to the bottom, and what leaves them found at the step that writes it.
+"""Pipelines inside a pipeline, and the rounds of loops: read to the bottom, and what leaves them found at its step.
 
 A component may be used any number of times; each use has steps of its own. What a few files can unfold to is bounded.
 """
@@ -11,6 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from airflow_mlpipe.spec.components import Component, ComponentReader
+from airflow_mlpipe.spec.control import Control, ControlReader, is_control
+from airflow_mlpipe.spec.control_documents import decision_name
 from airflow_mlpipe.spec.diagnostics import Faults, Place
 from airflow_mlpipe.spec.documents import OutputKeys
 from airflow_mlpipe.spec.jobs import Draft, DraftReader, Frame
@@ -41,12 +43,40 @@ class JobsReader:
         :param outputs: the outputs of this pipeline.
         """
         reader = DraftReader(self._components, outputs, frame, self._faults)
+        controls = ControlReader(jobs, place, self._faults).read()
+        bodies = {control.body for control in controls.values() if control.body}
         drafts: dict[str, Draft] = {}
         for name, data in jobs.items():
             if len(self._steps) > MAX_STEPS:
                 break
-            drafts[name] = self._unfolded(reader.read(name, data, place / name), frame)
+            if name in controls:
+                drafts[name] = self._control(name, controls[name], jobs, place, (outputs, frame))
+            elif name not in bodies and not is_control(data):
+                drafts[name] = self._unfolded(reader.read(name, data, place / name), frame)
         return drafts
+
+    def _control(
+        self, name: str, control: Control, jobs: Mapping[str, Any], place: Place, around: tuple[OutputBinder, Frame]
+    ) -> Draft:
+        """Read a decision, or a loop with its body once for each round."""
+        outputs, frame = around
+        kind, here, body = control.keys.kind, place / name, control.body
+        if control.rounds is None:
+            self._count(qualified(frame.group, name), here)
+            return Draft(name, kind, here, outputs={}, control=control)
+        self._check_group(name, here)
+        inner = Frame(frame.source, qualified(frame.group, name), frame.trail)
+        reader = DraftReader(self._components, outputs, inner, self._faults)
+        rounds: dict[str, Draft] = {}
+        for number, (each, given) in enumerate(control.rounds.items(), start=1):
+            if len(self._steps) > MAX_STEPS:
+                break
+            draft = self._unfolded(reader.read(each, jobs[body], place / body, body), inner)
+            rounds[each] = replace(draft, overrides=given)
+            if control.keys.has_decisions and number < len(control.rounds):
+                self._count(qualified(inner.group, decision_name(number)), here)
+        last = list(rounds.values())[-1].outputs if rounds else None
+        return Draft(name, kind, here, outputs=last, inner=rounds, control=control)
 
     def _unfolded(self, draft: Draft, frame: Frame) -> Draft:
         step = qualified(frame.group, draft.name)
@@ -72,9 +102,7 @@ class JobsReader:
             self._faults.add(place, "MLP033", text, of_key=True)
 
     def _may_unfold(self, draft: Draft, component: Component, frame: Frame) -> bool:
-        if not _GROUP.fullmatch(draft.name):
-            rule = "it becomes a task group: letters, digits, '_' and '-', first a letter or '_'"
-            self._faults.add(draft.place, "MLP030", f"'{draft.name}' cannot be the name; {rule}.", of_key=True)
+        self._check_group(draft.name, draft.place)
         if component.path is not None and component.path in frame.trail:
             text = f"the pipeline of '{component.path}' holds itself."
             self._faults.add(draft.place / "component", "MLP119", text)
@@ -85,20 +113,38 @@ class JobsReader:
             return False
         return True
 
+    def _check_group(self, name: str, place: Place) -> None:
+        if not _GROUP.fullmatch(name):
+            rule = "it becomes a task group: letters, digits, '_' and '-', first a letter or '_'"
+            self._faults.add(place, "MLP030", f"'{name}' cannot be the name; {rule}.", of_key=True)
+
     def _written(
         self, wanted: Outputs, binder: OutputBinder, drafts: Mapping[str, Draft], component: Component
     ) -> Outputs:
         """Return the outputs of a pipeline as those of the steps inside it that write them."""
         found: Outputs = {}
+        written_by = job_outputs(drafts)
         for port in wanted:
             job, _, inner_port = binder.writers.get(port, "").rpartition(".")
-            outputs = drafts[job].outputs if job in drafts else None
+            outputs = written_by.get(job)
             if outputs is not None and inner_port in outputs:
                 found[port] = outputs[inner_port]
             elif not job and port in component.outputs:
                 text = f"no job of this pipeline writes its output '{port}'."
                 self._faults.add(component.source.place / "outputs" / port, "MLP123", text, of_key=True)
         return found
+
+
+def job_outputs(drafts: Mapping[str, Draft]) -> dict[str, Outputs | None]:
+    """Return the outputs of every job; those of a loop under its own name and under that of its body."""
+    found = {name: draft.outputs for name, draft in drafts.items()}
+    return found | {draft.control.body: draft.outputs for draft in drafts.values() if draft.control is not None}
+
+
+def many(drafts: Mapping[str, Draft]) -> dict[str, str]:
+    """Return the jobs that run once for each item, and the loop that they belong to."""
+    loops = {name: draft.control for name, draft in drafts.items() if draft.kind == "parallel_for"}
+    return {job: name for name, control in loops.items() if control is not None for job in (name, control.body)}
 
 
 def _declared(outputs: Outputs, component: Component) -> dict[str, OutputKeys]:
@@ -109,4 +155,4 @@ def _declared(outputs: Outputs, component: Component) -> dict[str, OutputKeys]:
 def _keys(produced: Produced, declared: OutputKeys) -> OutputKeys:
     data = produced.data
     said = declared.type is not None or data.type != "uri_folder"
-    return OutputKeys(type=data.type if said else None, mode=data.mode, name=data.name)
+    return OutputKeys(type=data.value or (data.type if said else None), mode=data.mode, name=data.name)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
 from airflow_mlpipe.spec.bindings import differ, parsed
 from airflow_mlpipe.spec.diagnostics import Faults, Place
 from airflow_mlpipe.spec.documents import OutputKeys
 from airflow_mlpipe.spec.expressions import PipelineOutputRef
-from airflow_mlpipe.spec.step import OutputData
+from airflow_mlpipe.spec.ports import SCALAR_TYPES
+from airflow_mlpipe.spec.step import DataType, OutputData, ScalarType
 from airflow_mlpipe.spec.structure import describe, known, validate
 
 EXPORT = re.compile(r"azureml://datastores/([A-Za-z0-9_.\-]+)/paths/(.*)", re.DOTALL)
@@ -56,11 +57,14 @@ class OutputBinder:
         if types and differ(types[0], types[-1]):
             text = f"is of type {types[-1]} in one place and of type {types[0]} in another."
             self._faults.add(place, "MLP117", text)
+        kind = next((found.type for found in sources if found.type), "uri_folder")
+        scalar = cast(ScalarType, kind) if kind in SCALAR_TYPES else None
         return OutputData(
-            type=next((found.type for found in sources if found.type), "uri_folder"),
+            type="uri_file" if scalar else cast(DataType, kind),
             mode=next((found.mode for found in sources if found.mode), None),
             name=next((found.name for found in sources if found.name), None) if path is None else None,
             path=path,
+            value=scalar,
         )
 
     def _destination(self, keys: OutputKeys, text: str, place: Place) -> str | None:

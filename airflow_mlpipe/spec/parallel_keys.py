@@ -14,7 +14,7 @@ from airflow_mlpipe.spec.job_documents import ParallelSettings, ParallelTaskKeys
 from airflow_mlpipe.spec.jobs import Draft
 from airflow_mlpipe.spec.paths import Source
 from airflow_mlpipe.spec.software import code_folder, environment
-from airflow_mlpipe.spec.step import InputData, InputValue, ParallelTask
+from airflow_mlpipe.spec.step import InputValue, ParallelTask, is_data
 from airflow_mlpipe.spec.structure import describe
 
 _BYTES = re.compile(r"[0-9]+\s*[kKmMgG][bB]")
@@ -59,7 +59,7 @@ def _input_port(merged: _Merged, ports: PortTexts, inputs: dict[str, InputValue]
             faults.add(place, "MLP022", words, of_key=True)
         return None
     port = ports.port(text, place, InputRef)
-    if port is not None and port in inputs and not isinstance(inputs[port], InputData):
+    if port is not None and port in inputs and not is_data(inputs[port]):
         faults.add(place, "MLP106", f"the input '{port}' is not data.")
     return port
 

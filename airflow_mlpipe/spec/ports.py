@@ -10,9 +10,9 @@ from typing import Any, cast, get_args
 from airflow_mlpipe.errors import ParameterError
 from airflow_mlpipe.spec.diagnostics import Faults, Place, did_you_mean
 from airflow_mlpipe.spec.documents import InputKeys, Mode
-from airflow_mlpipe.spec.model import Parameter, ScalarType
+from airflow_mlpipe.spec.model import Parameter
 from airflow_mlpipe.spec.paths import Source, data_path
-from airflow_mlpipe.spec.step import DataType, Scalar
+from airflow_mlpipe.spec.step import DataType, Scalar, ScalarType
 from airflow_mlpipe.spec.structure import describe, validate
 
 SCALAR_TYPES = get_args(ScalarType)

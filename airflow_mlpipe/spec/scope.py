@@ -41,6 +41,7 @@ class Scope:
 
     :param inputs: the pipeline's declared inputs.
     :param jobs: each job's outputs.
+    :param many: jobs that run once for each item of a loop, and the loop; nobody can read the outputs of such a one.
     :param group: qualified name of the job that this pipeline is inside another one; empty at the top.
     :param bound: the values of the inputs, in the words of the outermost pipeline; ``None`` at the top, where a run
         brings them.
@@ -49,6 +50,7 @@ class Scope:
     source: Source
     inputs: dict[str, Port | None]
     jobs: Mapping[str, Outputs | None] = field(default_factory=dict)
+    many: Mapping[str, str] = field(default_factory=dict)
     group: str = ""
     bound: Mapping[str, InputValue] | None = None
 

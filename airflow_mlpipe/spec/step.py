@@ -20,6 +20,7 @@ DataType = Literal["uri_file", "uri_folder", "mltable", "mlflow_model", "custom_
 MODEL_TYPES = frozenset({"mlflow_model", "custom_model", "triton_model"})
 
 
+ScalarType = Literal["string", "integer", "number", "boolean"]
 Identity = Literal["content", "etag", "version", "stat", "ignore"]
 MARKED = frozenset({"etag", "version", "stat"})
 """Identities that take the cheapest marker that the place of the data has."""
@@ -65,6 +66,8 @@ class InputData(StrictModel):
         input does not count for reuse.
     :param include: patterns as in ``.gitignore``; only files that one of them names belong to the input. Empty: all.
     :param exclude: patterns of files that do not.
+    :param value: the data is a file with one value of this type, and the value is the input: the output of a step that
+        wrote a number, a text or true or false.
     """
 
     type: DataType = "uri_folder"
@@ -75,6 +78,7 @@ class InputData(StrictModel):
     partitions: Partitions | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    value: ScalarType | None = None
 
 
 class OutputData(StrictModel):
@@ -86,6 +90,8 @@ class OutputData(StrictModel):
     :param optional: the step may leave it empty; then nothing is published or registered for it.
     :param path: of a ``data_transfer`` step: the folder ``azureml://datastores/<name>/paths/<folder>`` to export to,
         beside what is there already. Without it the output lies in the store of the workspace, under a fresh path.
+    :param value: the output is a file that holds one value of this type as text, for conditions and for inputs of
+        other steps.
     """
 
     type: DataType = "uri_folder"
@@ -93,6 +99,7 @@ class OutputData(StrictModel):
     name: str | None = None
     optional: bool = False
     path: str | None = None
+    value: ScalarType | None = None
 
 
 class ParallelTask(StrictModel):
@@ -122,8 +129,27 @@ class ParallelTask(StrictModel):
     mini_batch_error_threshold: int = Field(-1, ge=-1)
 
 
+class Branch(StrictModel):
+    """What a step decides that only looks at its input ``condition``.
+
+    :param when_true: steps that are left out of the run unless the condition is true.
+    :param when_false: steps that are left out unless it is false.
+    :param stand_ins: of a step that is left out: the step whose outputs stand for its own. The rounds of a loop that do
+        not take place pass on what the last round has made.
+    """
+
+    when_true: tuple[str, ...] = ()
+    when_false: tuple[str, ...] = ()
+    stand_ins: dict[str, str] = Field(default_factory=dict)
+
+
 InputValue = InputData | Scalar
 """Data, or a literal, or a string with ``${{parent.inputs.x}}`` / ``${{airflow.x}}`` in it."""
+
+
+def is_data(value: InputValue) -> bool:
+    """Return whether an input is data rather than a value, be it a literal or one that a step writes."""
+    return isinstance(value, InputData) and value.value is None
 
 
 class Step(StrictModel):
@@ -139,6 +165,7 @@ class Step(StrictModel):
         ``{"pip_requirements": path or list}``, ``{"image": ...}``.
     :param compute: name of the compute target, ``None`` for the workspace's default.
     :param copy_mode: of a ``data_transfer`` step: what happens to a file that is there already.
+    :param branch: of a ``branch`` step: what depends on its input ``condition``.
     :param is_deterministic: False: never reused.
     :param reuse_version: any text; changing it disowns earlier results.
     :param ttl: seconds after which an earlier result is too old to be reused.
@@ -148,7 +175,7 @@ class Step(StrictModel):
     """
 
     name: str = Field(json_schema_extra={"reuse": False})
-    type: Literal["command", "parallel", "data_transfer"] = "command"
+    type: Literal["command", "parallel", "data_transfer", "branch"] = "command"
     command: str | None = None
     code: str | None = None
     additional_includes: tuple[str, ...] = ()
@@ -159,6 +186,7 @@ class Step(StrictModel):
     compute: str | None = Field(None, json_schema_extra={"reuse": False})
     parallel: ParallelTask | None = None
     copy_mode: CopyMode | None = None
+    branch: Branch | None = Field(None, json_schema_extra={"reuse": False})
     is_deterministic: bool = True
     reuse_version: str = ""
     ttl: float | None = Field(None, json_schema_extra={"reuse": False}, gt=0)

@@ -9,7 +9,7 @@ from airflow_mlpipe.spec.documents import JobAirflowKeys
 from airflow_mlpipe.spec.job_documents import DataTransferJob
 from airflow_mlpipe.spec.jobs import Draft
 from airflow_mlpipe.spec.paths import is_remote
-from airflow_mlpipe.spec.step import InputData, InputValue
+from airflow_mlpipe.spec.step import InputData, InputValue, is_data
 
 
 def transfer_fields(draft: Draft, inputs: dict[str, InputValue], faults: Faults) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def transfer_fields(draft: Draft, inputs: dict[str, InputValue], faults: Faults)
 def _copied(draft: Draft, inputs: dict[str, InputValue], faults: Faults) -> None:
     place = draft.place
     for port, value in inputs.items():
-        if value is not None and not isinstance(value, InputData):
+        if value is not None and not is_data(value):
             faults.add(place / "inputs" / port, "MLP106", "a data transfer takes data only.")
     if not inputs:
         faults.add(place, "MLP022", "a data transfer needs at least one input.", of_key=True)

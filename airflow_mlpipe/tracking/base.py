@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from airflow_mlpipe.content import DataRef
 
-Decision = Literal["reused", "ran", "failed"]
+Decision = Literal["reused", "ran", "failed", "decided", "skipped"]
 
 
 class Record(BaseModel):
@@ -57,13 +57,13 @@ class RunRecord(Record):
 class StepRecord(Record):
     """The end of a step in a run; it exists only once the step has ended.
 
-    :param decision: reused, ran or failed.
+    :param decision: reused, ran or failed; decided: a branch step; skipped: a branch step left it out of this run.
     :param reason: why, in words a person understands.
     :param epoch: Airflow's ``max_tries`` when the step ended, ``None`` when the plan task decided. A step that has a
         final record of another epoch was cleared by a person and runs again.
     :param key: reuse key.
     :param origin: ``pipeline`` and ``run_id`` of the run whose outputs are reused, ``None`` if the step ran here.
-    :param outputs: port name to data.
+    :param outputs: port name to data; of a skipped round of a loop, what the last round has made.
     :param metrics: ``[{"name", "value", "step"}]``; a reused step replays those of its origin.
     :param registered: port name to ``name:version``.
     :param seconds: run time of the step's own work; of the original run for a reused step.

@@ -20,8 +20,14 @@ from airflow_mlpipe.workspace import Workspace, load_workspace
 from benchmarks import ends
 
 DAGS = """
-from airflow.sdk import DAG, Param
-from airflow_mlpipe.operators import CommandOperator, OrphanSweepOperator, PlanOperator, PythonScriptOperator
+from airflow.sdk import DAG, Param, TaskGroup
+from airflow_mlpipe.operators import (
+    BranchOperator,
+    CommandOperator,
+    OrphanSweepOperator,
+    PlanOperator,
+    PythonScriptOperator,
+)
 from airflow_mlpipe.sensors import DataChangedSensor
 
 TEXT = Param("x", type="string")
@@ -44,6 +50,31 @@ with DAG("flow", schedule=None, params={"text": TEXT, "rate": Param(0.1, type="n
         environment_variables={"PLAIN": PLAIN},
     )
     PlanOperator(task_id="plan") >> prepare
+
+with DAG("branched", schedule=None, params={"good": Param("true", type="string")}):
+    with TaskGroup(group_id="first"):
+        check = CommandOperator(
+            task_id="check",
+            command="echo ${{inputs.good}} > ${{outputs.good}}",
+            inputs={"good": "${{parent.inputs.good}}"},
+            outputs={"good": {"type": "uri_file", "value": "boolean"}},
+        )
+    decide = BranchOperator(
+        task_id="decide", condition=check.outputs["good"], when_true=["deploy", "tell"], when_false=["repair"]
+    )
+    deploy = CommandOperator(task_id="deploy", command="echo > ${{outputs.o}}/x", outputs={"o": {}})
+    tell = CommandOperator(task_id="tell", command="ls ${{inputs.o}}", inputs={"o": deploy.outputs["o"]})
+    repair = CommandOperator(task_id="repair", command="echo > ${{outputs.o}}/x", outputs={"o": {}})
+    report = CommandOperator(
+        task_id="report",
+        command="ls $[[${{inputs.a}}]] $[[${{inputs.b}}]]",
+        inputs={
+            "a": {"path": "${{parent.jobs.deploy.outputs.o}}", "optional": True},
+            "b": {"path": "${{parent.jobs.repair.outputs.o}}", "optional": True},
+        },
+    )
+    PlanOperator(task_id="plan") >> check
+    decide >> [deploy, repair]
 
 LONG = \'\'\'echo begun; echo $$ > ${{outputs.o}}/pid; sleep 301 & echo $! > ${{outputs.o}}/child; \\
 for i in $(seq ${{inputs.n}}); do sleep 0.5; echo tick $i; done; kill %1; echo ended\'\'\'

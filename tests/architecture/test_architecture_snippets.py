@@ -81,6 +81,26 @@ jobs:
     assert spec.steps[0].outputs["model"].name == "east-model"
 
 
+def test_branches_and_loops_are_read(tmp_path: Path) -> None:
+    branches, loops = snippets("control-flow.md", "yaml")[1:3]
+    for script in ("check.py", "report.py"):
+        (tmp_path / script).write_text("")
+        branches = branches.replace(f"    command: python {script}", f"    code: .\n    command: python {script}")
+    steps = load_pipeline(_file(tmp_path, "type: pipeline\nname: p\n" + branches)).steps
+    assert [step.name for step in steps] == ["check", "decide", "deploy", "repair", "report"]
+
+    (tmp_path / "components").mkdir()
+    fit = "type: command\ncommand: echo ${{inputs.data}}\noutputs: {model: {}, go_on: {type: boolean}}\ninputs:\n"
+    fit += "  data: {type: uri_folder}\n  start_from: {type: uri_folder, optional: true}\n"
+    (tmp_path / "components/fit.yml").write_text(fit)
+    region = "type: command\ncommand: echo ${{inputs.rate}}\ninputs: {rate: {type: number, default: 1}}\n"
+    (tmp_path / "components/region.yml").write_text(region)
+    head = "type: pipeline\nname: p\ninputs: {data: {type: uri_folder, path: ./data}}\n"
+    spec = load_pipeline(_file(tmp_path, head + loops))
+    assert len([step for step in spec.steps if step.name.startswith("improve.")]) == 5 + 4
+    assert [step.name for step in spec.steps][-2:] == ["each.region_east", "each.region_west"]
+
+
 def test_workspace_file_is_read(tmp_path: Path) -> None:
     (block,) = snippets("workspace.md", "yaml")
     workspace = workspace_from_mapping(yaml.safe_load(block.replace("/data/landing", str(tmp_path))), tmp_path)

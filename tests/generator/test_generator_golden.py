@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"
 SPECS = {
     "flights": HERE / "pipelines/flights/pipeline.yml",
+    "branches": HERE / "pipelines/branches.yml",
     "nested": HERE / "pipelines/nested/pipeline.yml",
     "minimal": HERE / "pipelines/minimal.yml",
     "scoring": HERE / "pipelines/scoring.yml",
@@ -68,7 +69,7 @@ def test_golden_files_hold_nothing_but_imports_calls_and_edges(name: str) -> Non
     tree = ast.parse((GOLDEN / f"{name}.py").read_text())
     assert {type(node) for node in ast.walk(tree)} <= set(ALLOWED_NODES)
     called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    operators = {"PlanOperator", "CommandOperator", "ParallelRunOperator", "DataTransferOperator"}
+    operators = {"BranchOperator", "PlanOperator", "CommandOperator", "ParallelRunOperator", "DataTransferOperator"}
     assert called <= operators | {"DAG", "Param", "TaskGroup", "pendulum.datetime", "timedelta"}
 
 
