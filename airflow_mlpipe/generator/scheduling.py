@@ -92,6 +92,8 @@ def _task_arguments(spec: PipelineSpec, options: StepOptions) -> dict[str, Any]:
     block = spec.airflow
     delay = block.retry_delay if options.retry_delay is None else options.retry_delay
     arguments = {
+        "task_display_name": options.display_name or None,
+        "doc_md": options.documentation or None,
         "owner": block.owner,
         "retries": block.retries if options.retries is None else options.retries,
         "retry_delay": None if delay is None else duration(delay),

@@ -136,6 +136,7 @@ class InputKeys(Raw):
     description: str = Field("", description="Shown to people.")
     is_control: Any = free("Any scalar input may take part in a condition, with or without this key.")
     datastore: Any = ignored("the datastore is part of the path.")
+    intellectual_property: Any = ignored("nothing is published.")
 
 
 class OutputKeys(Raw):
@@ -155,6 +156,7 @@ class OutputKeys(Raw):
     description: Any = ignored("an output needs no words.")
     version: Any = refused("versions are numbered by the registry; drop it.")
     is_control: Any = free("Any output with a scalar type may decide a condition, with or without this key.")
+    intellectual_property: Any = ignored("nothing is published.")
     early_available: Any = refused("an output is available when its job has ended.")
 
 
@@ -211,3 +213,6 @@ class EnvironmentKeys(Raw):
     tags: Any = ignored("an environment written in place has no tags.")
     os_type: Any = ignored("jobs run on Linux.")
     inference_config: Any = ignored("it serves deployments only.")
+    id: Any = ignored("an environment written in place counts by content.")
+    datastore: Any = ignored("files are taken from beside the pipeline.")
+    auto_delete_setting: Any = ignored("nothing is published.")

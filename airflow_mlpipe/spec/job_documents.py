@@ -8,6 +8,7 @@ from pydantic import Field
 
 from airflow_mlpipe.spec.documents import (
     AirflowKeys,
+    AssetName,
     DistributionKeys,
     Entries,
     JobAirflowKeys,
@@ -22,9 +23,6 @@ from airflow_mlpipe.spec.documents import (
     refused,
 )
 from airflow_mlpipe.spec.step import CopyMode
-
-LATER_JOB_TYPES = ("sweep", "automl", "spark", "import")
-"""Azure ML job types that a pipeline may hold and that are refused by name."""
 
 
 class JobKeys(Raw):
@@ -42,8 +40,9 @@ class JobKeys(Raw):
     schema_url: Any = Field(None, alias="$schema", description="Schema of the file; for editors.")
     name: Any = ignored("a job is named by its key under 'jobs'.")
     version: Any = ignored("a job has no version.")
-    display_name: Any = ignored("a job is shown under its key in 'jobs'.")
-    description: Any = ignored("a job needs no words.")
+    display_name: Text | None = Field(None, description="Shown in Airflow in place of the name.")
+    description: Text | None = Field(None, description="Shown in Airflow as the task's documentation.")
+    comment: Any = ignored("write a comment of YAML.")
     tags: Any = ignored("jobs have no tags.")
     properties: Any = ignored("jobs have no properties.")
     experiment_name: Any = ignored("runs are grouped by pipeline.")
@@ -65,6 +64,7 @@ class CommandJob(JobKeys):
     )
     limits: Limits | None = Field(None, description="Time limit.")
     distribution: DistributionKeys | None = Field(None, description="Several processes.")
+    parent_job_name: Any = ignored("a job belongs to the pipeline that holds it.")
 
 
 class ParallelTaskKeys(Raw):
@@ -98,6 +98,7 @@ class ParallelJob(JobKeys, ParallelSettings):
     """``type: parallel``."""
 
     task: ParallelTaskKeys | None = Field(None, description="What runs on a mini-batch.")
+    environment: Any = refused("write it under 'task'.")
     additional_includes: list[Text] = Field(
         default_factory=list, description="Further files and folders that belong to the code."
     )
@@ -111,6 +112,9 @@ class DataTransferJob(JobKeys):
     data_copy_mode: CopyMode | None = Field(
         None, description="What happens when two inputs hold the same file, or the destination has another one."
     )
+    component: Any = refused("write the copy in place; components of this type are not supported yet.")
+    compute: Any = ignored("the worker copies; no compute target is needed.")
+    environment_variables: Any = ignored("no script runs.")
     source: Any = refused("only 'task: copy_data' is supported.")
     sink: Any = refused("only 'task: copy_data' is supported.")
 
@@ -120,11 +124,15 @@ class AnyComponent(Raw):
 
     type: Text | None = Field(None, description="command, parallel or pipeline.")
     schema_url: Any = Field(None, alias="$schema", description="Schema of the file; for editors.")
-    name: Any = free("Name of the component; does not count for reuse.")
-    version: Any = free("Version of the component; does not count for reuse.")
-    display_name: Any = free("Shown to people.")
-    description: Any = free("Shown to people.")
-    tags: Any = free("Shown to people.")
+    name: AssetName | None = Field(None, description="Named in Airflow; does not count for reuse.")
+    version: Any = free("Named in Airflow; does not count for reuse.")
+    display_name: Text | None = Field(None, description="Shown in Airflow in place of the job's name.")
+    description: str | None = Field(None, description="Shown in Airflow as the task's documentation.")
+    tags: Any = ignored("components have no tags.")
+    properties: Any = ignored("components have no properties.")
+    id: Any = ignored("a component is known by its file or its name.")
+    intellectual_property: Any = ignored("nothing is published.")
+    auto_delete_setting: Any = ignored("nothing is published.")
     is_deterministic: bool = Field(True, description="false: never reused.")
     inputs: Entries | None = Field(None, description="Typed inputs.")
     outputs: Entries | None = Field(None, description="Outputs.")
@@ -133,6 +141,7 @@ class AnyComponent(Raw):
 class ComponentKeys(AnyComponent):
     """What a component file says of one job."""
 
+    queue_settings: Any = ignored("the compute target decides the queue; see 'airflow: {queue}'.")
     resources: Resources | None = Field(None, description="Machines.")
     additional_includes: list[Text] = Field(
         default_factory=list, description="Further files and folders that belong to the code."

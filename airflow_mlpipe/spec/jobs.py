@@ -8,9 +8,10 @@ from typing import Any
 
 from airflow_mlpipe.spec.components import Component, ComponentReader
 from airflow_mlpipe.spec.control import Control, Given
-from airflow_mlpipe.spec.diagnostics import Faults, Place, listed
+from airflow_mlpipe.spec.diagnostics import Faults, Place
 from airflow_mlpipe.spec.documents import JobAirflowKeys
-from airflow_mlpipe.spec.job_documents import LATER_JOB_TYPES, CommandJob, DataTransferJob, JobKeys, ParallelJob
+from airflow_mlpipe.spec.job_documents import CommandJob, DataTransferJob, JobKeys, ParallelJob
+from airflow_mlpipe.spec.later_documents import LATER_JOBS
 from airflow_mlpipe.spec.nested_documents import PipelineJob
 from airflow_mlpipe.spec.outputs import OutputBinder
 from airflow_mlpipe.spec.paths import Source
@@ -99,7 +100,7 @@ class DraftReader:
             self._faults.add(place, "MLP023", f"must be a mapping of keys, got {describe(data)}.")
             return unknown
         component = None
-        if "component" in data and data.get("type") not in LATER_JOB_TYPES:
+        if "component" in data and data.get("type") not in LATER_JOBS:
             component = self._components.read(data["component"], place / "component", self._frame.source)
         kind = self._kind(data, component, place)
         if kind is None:
@@ -140,9 +141,10 @@ class DraftReader:
             return None
         if isinstance(kind, str) and kind in JOB_MODELS:
             return kind
-        if isinstance(kind, str) and kind in LATER_JOB_TYPES:
-            text = f"jobs of type '{kind}' are not supported yet; supported: {listed(JOB_MODELS)}."
-            self._faults.add(place / "type", "MLP026", text)
+        if isinstance(kind, str) and kind in LATER_JOBS:
+            model, why = LATER_JOBS[kind]
+            validate(model, data, place, self._faults)
+            self._faults.add(place / "type", "MLP026", f"jobs of type '{kind}' are not supported yet: {why}.")
             return None
         hint = known(str(kind), list(JOB_MODELS))
         self._faults.add(place / "type", "MLP024", f"must be the type of a job, got {describe(kind)}.{hint}")

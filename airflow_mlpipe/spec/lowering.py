@@ -59,8 +59,10 @@ class StepLowerer:
             "type": draft.kind,
             "inputs": inputs,
             "outputs": {port: output.data for port, output in draft.outputs.items()},
-            "compute": compute_name(keys.compute, draft.place / "compute", self._faults) or self._defaults.compute,
-            "environment_variables": self._variables(definition, source.place, keys, draft.place),
+            "compute": self._compute(draft, keys) or self._defaults.compute,
+            "environment_variables": self._variables(definition, source.place, keys, draft.place)
+            if draft.kind != "data_transfer"
+            else {},
             "is_deterministic": definition.is_deterministic and airflow.allow_reuse and not self._defaults.force_rerun,
             "reuse_version": airflow.reuse_version,
             "ttl": self._ttl(airflow, draft.place / "airflow" / "ttl"),
@@ -69,7 +71,14 @@ class StepLowerer:
         fields |= self._work(draft, definition, source, ports, inputs)
         said = [(definition, source.place), (keys, draft.place)] if component else [(keys, draft.place)]
         fields |= machine_fields(draft.kind, said, self._faults)
-        return Lowered(fields, binder.upstream, self.options(airflow, draft.place / "airflow"), draft.place)
+        options = self._shown(draft, self.options(airflow, draft.place / "airflow"))
+        return Lowered(fields, binder.upstream, options, draft.place)
+
+    def _compute(self, draft: Draft, keys: JobKeys) -> str | None:
+        """A data transfer needs no target: the worker copies."""
+        if draft.kind == "data_transfer":
+            return None
+        return compute_name(keys.compute, draft.place / "compute", self._faults)
 
     def _variables(self, definition: Any, there: Place, keys: JobKeys, here: Place) -> dict[str, str]:
         variables = texts(definition.environment_variables, there / "environment_variables", self._faults)
@@ -141,3 +150,14 @@ class StepLowerer:
         return self._defaults.options.model_copy(
             update={key: value for key, value in said.items() if value is not None}
         )
+
+    def _shown(self, draft: Draft, options: StepOptions) -> StepOptions:
+        """Return the options with what people see of the job: the job's own words go before the component's."""
+        keys, component = draft.keys, draft.component.keys if draft.component else None
+        name = (keys.display_name if keys else None) or (component.display_name if component else None)
+        words = [(keys.description if keys else None) or (component.description if component else None) or ""]
+        if component is not None and component.name is not None:
+            version = draft.component.source.place / "version" if draft.component else draft.place
+            words.append(f"Component {component.name}" + (f", version {version.text}." if version.text else "."))
+        text = "\n\n".join(word for word in words if word)
+        return options.model_copy(update={"display_name": name or "", "documentation": text})

@@ -118,11 +118,15 @@ class StepOptions(StrictModel):
     """What Airflow is told about a step; none of it counts for the step's identity. ``None``: the pipeline's default.
 
     :param run_after: jobs that must end first although no data flows (Azure ML SDK v1's ``StepSequence``).
+    :param display_name: shown in place of the step's name.
+    :param documentation: shown with the task, Markdown.
     :param retry_delay: seconds between tries.
     :param execution_timeout: seconds after which Airflow ends the task; ``Step.timeout`` ends the job itself.
     """
 
     run_after: tuple[str, ...] = ()
+    display_name: str = ""
+    documentation: str = ""
     retries: int | None = None
     retry_delay: float | None = None
     pool: str | None = None

@@ -14,6 +14,8 @@ class PipelineJob(JobKeys):
     """``type: pipeline`` within ``jobs``."""
 
     settings: Settings | None = Field(None, description="Defaults of the jobs inside.")
+    display_name: Any = ignored("a group is shown under its key in 'jobs'.")
+    description: Any = ignored("a group is shown without words.")
     environment_variables: Any = refused("write them at the jobs of the component.")
     resources: Any = refused("write them at the jobs of the component.")
     jobs: Any = refused("write 'component: {type: pipeline, inputs, outputs, jobs}', or a file of its own.")
@@ -22,10 +24,13 @@ class PipelineJob(JobKeys):
 class PipelineComponent(AnyComponent):
     """A component with ``type: pipeline``; a whole pipeline file serves as well."""
 
+    name: Any = ignored("a group is shown under its key in 'jobs'.")
+    version: Any = ignored("a pipeline counts by its steps.")
+    display_name: Any = ignored("a group is shown under its key in 'jobs'.")
+    description: Any = ignored("a group is shown without words.")
     jobs: Entries = Field(description="The jobs, by name.", min_length=1)
     settings: Settings | None = Field(None, description="Defaults of the jobs inside.")
     compute: Text | None = Field(None, description="Compute target of jobs that name none.")
     airflow: Any = ignored("schedule, owner and the like are those of the pipeline that uses this one.")
     experiment_name: Any = ignored("runs are grouped by pipeline.")
     identity: Any = ignored("a job runs under the account of its compute target.")
-    properties: Any = ignored("a pipeline has no properties.")

@@ -94,7 +94,13 @@ def test_a_component_is_inlined_and_typed(flights: PipelineSpec) -> None:
     assert isinstance(step.inputs["rounds"], float)
     assert step.outputs == {"model": OutputData(type="mlflow_model", name="flight-delays")}
     assert step.reuse_version == "2"
-    assert flights.step_options["train"] == StepOptions(retries=2, retry_delay=300, pool="gpu", execution_timeout=5400)
+    options = StepOptions(retries=2, retry_delay=300, pool="gpu", execution_timeout=5400)
+    assert flights.step_options["train"].model_copy(update={"display_name": "", "documentation": ""}) == options
+
+
+def test_what_people_write_about_a_component_is_shown_with_the_task(flights: PipelineSpec) -> None:
+    options = flights.step_options["train"]
+    assert (options.display_name, options.documentation) == ("Train", "Component train, version 1.")
 
 
 def test_optional_and_ignored_inputs(flights: PipelineSpec) -> None:

@@ -76,7 +76,6 @@ def test_what_azure_knows_and_we_do_not_use_is_named(load: Callable[..., Pipelin
         "2:1 MLP201 experiment_name",
         "3:31 MLP202 settings.default_datastore",
         "3:72 MLP205 settings.continue_on_step_failure",
-        "8:5 MLP201 jobs.a.display_name",
         "9:5 MLP201 jobs.a.identity",
         "10:18 MLP203 jobs.a.environment",
         "12:17 MLP201 jobs.a.resources.shm_size",
