@@ -63,7 +63,7 @@ def open_run(arguments: argparse.Namespace) -> tuple[PipelineSpec, Workspace, Ru
     :raises ParameterError: if a parameter or date is.
     """
     spec = load_pipeline(arguments.pipeline)
-    base = arguments.pipeline.resolve().parent
+    base = spec.folder.resolve()
     workspace = open_workspace(arguments, base)
     run_id = f"local__{datetime.now(timezone.utc):%Y-%m-%dT%H-%M-%S}-{secrets.token_hex(2)}"
     fields = _run_fields(arguments.date, spec, run_id)

@@ -14,6 +14,7 @@ from airflow_mlpipe.spec.model import PipelineSpec
 
 _SUFFIXES = (".yml", ".yaml")
 _IS_PIPELINE = re.compile(r"^type\s*:\s*['\"]?pipeline['\"]?\s*(#.*)?$", re.MULTILINE)
+_IS_SCHEDULE = re.compile(r"^create_job\s*:", re.MULTILINE)
 _IS_COMPONENT = re.compile(r"^['\"]?\$schema['\"]?\s*:.*pipelineComponent", re.MULTILINE)
 
 
@@ -36,7 +37,8 @@ class Loaded:
 def find_pipelines(paths: Iterable[Path]) -> list[Path]:
     """Return the pipeline files that are named or lie in the folders that are named, each once, folders sorted.
 
-    In a folder, YAML files with ``type: pipeline`` at the top level count; hidden files and folders do not.
+    In a folder, YAML files with ``type: pipeline`` at the top level count, and schedule files, with ``create_job``;
+    hidden files and folders do not.
 
     :raises ConfigError: if a path is not there, or a folder holds no pipeline.
     """
@@ -68,7 +70,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _is_pipeline(path: Path) -> bool:
     """Looked at line by line: a file that is broken elsewhere still is a pipeline, and its faults are to be shown."""
     text = path.read_text(encoding="utf-8", errors="replace")
-    return bool(_IS_PIPELINE.search(text)) and not _IS_COMPONENT.search(text)
+    return bool(_IS_SCHEDULE.search(text) or _IS_PIPELINE.search(text)) and not _IS_COMPONENT.search(text)
 
 
 def load_pipelines(paths: Sequence[Path]) -> Loaded:

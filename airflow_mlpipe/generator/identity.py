@@ -7,7 +7,7 @@ import json
 
 from airflow_mlpipe.spec.model import PipelineSpec
 
-_LAYOUT = {"source", "lines", "files", "warnings"}
+_LAYOUT = {"source", "base", "lines", "files", "warnings"}
 
 
 def spec_hash(spec: PipelineSpec) -> str:

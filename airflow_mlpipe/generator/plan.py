@@ -125,7 +125,7 @@ def plan_dag(spec: PipelineSpec, folder: Path) -> DagPlan:
     :param folder: where the file will lie; paths of the pipeline are written relative to it.
     """
     move = Relocation(spec.folder, folder)
-    source = move.relocate(spec.source.name)
+    source = Relocation(spec.source.parent, folder).relocate(spec.source.name)
     variables = variable_names([step.name for step in spec.steps], taken=(_PLAN_OPERATOR, *OPERATORS.values()))
     return DagPlan(
         spec=spec,

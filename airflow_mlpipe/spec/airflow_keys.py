@@ -9,6 +9,7 @@ from airflow_mlpipe.spec.diagnostics import Faults, Place
 from airflow_mlpipe.spec.documents import AirflowKeys
 from airflow_mlpipe.spec.jobs import is_dag_id
 from airflow_mlpipe.spec.model import AirflowBlock
+from airflow_mlpipe.spec.schedule_files import Overrides
 from airflow_mlpipe.spec.schedules import build_schedule, read_trigger
 from airflow_mlpipe.spec.times import date, duration
 
@@ -23,6 +24,19 @@ def _limit(keys: AirflowKeys, trigger: Any, names: tuple[str, str], place: Place
     if getattr(keys, ours) is not None:
         faults.add(there, "MLP025", f"says the same as '{ours}' of the airflow block; keep one.", of_key=True)
     return date(within, there, faults)
+
+
+def scheduled(block: AirflowBlock, overrides: Overrides, faults: Faults) -> AirflowBlock:
+    """Return the block of a pipeline with the trigger of a schedule file in place of its own."""
+    source = overrides.source.place
+    here = Place(source.file, source.marks) / "trigger"
+    trigger = read_trigger(overrides.keys.trigger, here, faults)
+    start = date(getattr(trigger, "start_time", None), here / "start_time", faults) or block.start_date
+    end = date(getattr(trigger, "end_time", None), here / "end_time", faults) or block.end_date
+    if start and end and start.replace(tzinfo=None) > end.replace(tzinfo=None):
+        faults.add(here / "end_time", "MLP142", "lies before 'start_time'.")
+    schedule = build_schedule(trigger, start, here, faults) if trigger else None
+    return block.model_copy(update={"schedule": schedule, "start_date": start, "end_date": end, "dag_id": None})
 
 
 def read_airflow(keys: AirflowKeys | None, place: Place, faults: Faults) -> AirflowBlock:

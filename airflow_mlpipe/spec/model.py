@@ -174,7 +174,8 @@ class AirflowBlock(StrictModel):
 class PipelineSpec(StrictModel):
     """A pipeline, ready to be planned, generated or run.
 
-    :param source: the pipeline file as it was named by the caller; relative paths in steps start at its folder.
+    :param source: the pipeline file, or the schedule file, as it was named by the caller.
+    :param base: the folder in which relative paths of steps start, where it is not that of ``source``.
     :param name: dag id.
     :param parameters: the scalar inputs, in the order of the file.
     :param steps: in topological order; steps that are ready together keep the order of the file.
@@ -189,6 +190,7 @@ class PipelineSpec(StrictModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     source: Path
+    base: Path | None = None
     name: str
     display_name: str = ""
     description: str = ""
@@ -205,7 +207,7 @@ class PipelineSpec(StrictModel):
     @property
     def folder(self) -> Path:
         """The folder in which relative paths of steps start."""
-        return self.source.parent
+        return self.base or self.source.parent
 
     def groups(self, step: str) -> tuple[str, ...]:
         """Return the groups that a step lies in, the outermost first."""

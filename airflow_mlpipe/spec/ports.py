@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
@@ -160,8 +161,13 @@ def read_port(value: Any, place: Place, source: Source, faults: Faults) -> Port 
     return _scalar_port(keys, kind, place, faults)
 
 
-def read_pipeline_inputs(data: dict[str, Any] | None, source: Source, faults: Faults) -> dict[str, Port | None]:
-    """Read the inputs of a pipeline; a wrong one is ``None``, so that references to it are not faults too."""
+def read_pipeline_inputs(
+    data: dict[str, Any] | None, source: Source, faults: Faults, given: Collection[str] = ()
+) -> dict[str, Port | None]:
+    """Read the inputs of a pipeline; a wrong one is ``None``, so that references to it are not faults too.
+
+    :param given: inputs that a schedule gives.
+    """
     ports: dict[str, Port | None] = {}
     for name, value in (data or {}).items():
         place = source.place / "inputs" / name
@@ -174,7 +180,7 @@ def read_pipeline_inputs(data: dict[str, Any] | None, source: Source, faults: Fa
                 of_key=True,
             )
         port = read_port(value, place, source, faults)
-        if isinstance(port, DataPort) and port.path is None and not (place / "path").text:
+        if isinstance(port, DataPort) and port.path is None and name not in given and not (place / "path").text:
             faults.add(
                 place,
                 "MLP022",

@@ -47,15 +47,20 @@ def date(value: Any, place: Place, faults: Faults) -> datetime | None:
 
 
 def time_zone(value: Any, place: Place, faults: Faults) -> str:
-    """Return the name of a known time zone; ``UTC`` if nothing was said."""
+    """Return the IANA name of a time zone, of a Windows name such as ``Pacific Standard Time`` too; default ``UTC``."""
     if value is None:
         return "UTC"
     if isinstance(value, str):
         try:
             ZoneInfo(value)
         except (KeyError, ValueError, OSError):
+            # Windows' names are Azure ML's; the list is slow to import, and few files need it.
+            from tzlocal.windows_tz import win_tz  # noqa: PLC0415
+
+            if value in win_tz:
+                return str(win_tz[value])
             hint = did_you_mean(value, available_timezones())
-            faults.add(place, "MLP141", f"{value!r} is no IANA time zone such as Europe/Berlin.{hint}")
+            faults.add(place, "MLP141", f"{value!r} is no time zone; write an IANA name such as Europe/Berlin.{hint}")
         return value
     faults.add(place, "MLP141", f"must be an IANA time zone such as Europe/Berlin, got {describe(value)}.")
     return "UTC"

@@ -165,7 +165,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
     environment = {"AIRFLOW_CONN_MLPIPE_DEFAULT": connection, **plugin}
     server = AirflowServer(project.folder / "airflow", project.folder / "dags", config=config, environment=environment)
     with server:
-        for dag_id in ("flow", "held", "deferred", "failing", "watching", "sweeping", *ends.DAG_IDS):
+        for dag_id in ("flow", "held", "deferred", "failing", "watching", "sweeping", "branched", *ends.DAG_IDS):
             server.api.wait_dag(dag_id)
             server.api.unpause(dag_id)
         yield RealAirflow(server, project)

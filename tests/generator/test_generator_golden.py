@@ -21,6 +21,7 @@ SPECS = {
     "flights": HERE / "pipelines/flights/pipeline.yml",
     "branches": HERE / "pipelines/branches.yml",
     "nested": HERE / "pipelines/nested/pipeline.yml",
+    "monthly_nested": HERE / "pipelines/schedules/monthly.yml",
     "minimal": HERE / "pipelines/minimal.yml",
     "scoring": HERE / "pipelines/scoring.yml",
 }
