@@ -36,6 +36,7 @@ COMMANDS = {
     "compute": "list the compute targets, or try one",
     "pin": "keep the outputs of a run, whatever their age",
     "models": "list registered models and their versions",
+    "component": "register components, list them, lay them down beside a pipeline",
     "schema": "print the JSON schema of pipeline files, for editors",
 }
 """Name to help; the command ``x`` is the module ``airflow_mlpipe.cli.x``, imported only when it is called."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_mlpipe.spec.diagnostics import Faults, Place
@@ -13,6 +13,7 @@ from airflow_mlpipe.spec.nested_documents import PipelineComponent
 from airflow_mlpipe.spec.paths import Source
 from airflow_mlpipe.spec.ports import Port, check_port_name, read_component_inputs
 from airflow_mlpipe.spec.reader import read_document
+from airflow_mlpipe.spec.registered import find_registered
 from airflow_mlpipe.spec.structure import describe, known, validate
 
 _MODELS: dict[str, type[AnyComponent]] = {
@@ -30,6 +31,8 @@ class Component:
     :param keys: the raw component, without what was wrong.
     :param source: where it is written and where its paths start.
     :param path: its file relative to the pipeline's folder, ``None`` for one that is written in place.
+    :param version: of a registered one.
+    :param asked: the reference to a registered one.
     """
 
     kind: str
@@ -38,6 +41,8 @@ class Component:
     inputs: dict[str, Port | None]
     outputs: dict[str, OutputKeys]
     path: str | None = None
+    version: str | None = None
+    asked: str = ""
 
 
 def read_declared_outputs(data: dict[str, Any] | None, place: Place, faults: Faults) -> dict[str, OutputKeys]:
@@ -77,15 +82,22 @@ class ComponentReader:
             self._faults.add(place, "MLP023", f"must be the path of a component file, got {describe(value)}.")
             return None
         if value.startswith("azureml:"):
-            text = f"'{value}': registered components are not supported yet; name the component's file, ./train.yml."
-            self._faults.add(place, "MLP026", text)
-            return None
+            return self._registered(value, place)
         path = source.existing(value.removeprefix("file:"), place, "file", self._faults)
         if path is None:
             return None
         if path not in self._read:
             self._read[path] = self._load(path)
         return self._read[path]
+
+    def _registered(self, text: str, place: Place) -> Component | None:
+        found = find_registered(text, self._source.folder, place, self._faults)
+        if found is None:
+            return None
+        if found.file not in self._read:
+            self._read[found.file] = self._load(found.file)
+        component = self._read[found.file]
+        return replace(component, version=found.version, asked=text) if component is not None else None
 
     def _load(self, path: str) -> Component | None:
         file = posixpath.normpath(posixpath.join(posixpath.dirname(self._source.place.file), path))

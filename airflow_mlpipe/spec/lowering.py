@@ -156,8 +156,9 @@ class StepLowerer:
         keys, component = draft.keys, draft.component.keys if draft.component else None
         name = (keys.display_name if keys else None) or (component.display_name if component else None)
         words = [(keys.description if keys else None) or (component.description if component else None) or ""]
-        if component is not None and component.name is not None:
-            version = draft.component.source.place / "version" if draft.component else draft.place
-            words.append(f"Component {component.name}" + (f", version {version.text}." if version.text else "."))
+        if draft.component is not None and component is not None and component.name is not None:
+            version = draft.component.version or (draft.component.source.place / "version").text
+            asked = f" ({draft.component.asked})" if draft.component.asked else ""
+            words.append(f"Component {component.name}" + (f", version {version}{asked}." if version else "."))
         text = "\n\n".join(word for word in words if word)
         return options.model_copy(update={"display_name": name or "", "documentation": text})

@@ -69,7 +69,8 @@ def test_a_cron_schedule(load: Callable[[str], PipelineSpec], tmp_path: Path) ->
 
 
 def test_a_recurrence_with_settings(load: Callable[[str], PipelineSpec]) -> None:
-    trigger = "trigger: {type: recurrence, frequency: week, interval: 1, schedule: {hours: [4], minutes: 30, week_days: [monday]}}\n"
+    pattern = "schedule: {hours: [4], minutes: 30, week_days: [monday]}"
+    trigger = f"trigger: {{type: recurrence, frequency: week, interval: 1, {pattern}}}\n"
     more = "  settings: {force_rerun: true, default_compute: azureml:cpu}\n  display_name: By night\n"
     spec = load(trigger + job(INPUTS + more))
     assert spec.name == "nightly"
