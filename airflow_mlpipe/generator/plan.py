@@ -25,6 +25,7 @@ from airflow_mlpipe.generator.scheduling import (
 )
 from airflow_mlpipe.generator.steps import OPERATORS, step_arguments
 from airflow_mlpipe.spec.model import PipelineSpec
+from airflow_mlpipe.spec.scope import referred_step
 from airflow_mlpipe.spec.step import MODEL_TYPES, InputData, Step
 
 _PLAN_OPERATOR = "PlanOperator"
@@ -72,6 +73,7 @@ class DagPlan:
     :param run_limits: ``catchup`` and ``max_active_runs`` as far as the spec says them.
     :param tasks: the plan task, then every step in topological order.
     :param edges: (variables before, variables after), one pair a line.
+    :param reasons: why, for each pair: which data flows, or that only the order matters; may be empty.
     :param models_out: models that the steps make, in words.
     :param models_in: models that the steps use, in words.
     """
@@ -88,6 +90,7 @@ class DagPlan:
     params: Mapping[str, Call]
     tasks: tuple[Task, ...]
     edges: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+    reasons: tuple[str, ...] = ()
     models_out: tuple[str, ...] = ()
     models_in: tuple[str, ...] = ()
     version: str = field(default=__version__)
@@ -140,6 +143,7 @@ def plan_dag(spec: PipelineSpec, folder: Path) -> DagPlan:
         params=run_params(spec),
         tasks=(_plan_task(spec), *_tasks(spec, variables, move)),
         edges=_edges(spec, variables),
+        reasons=("", *(_reason(step, spec) for step in spec.steps if step.upstream)),
         models_out=tuple(_models_out(spec)),
         models_in=tuple(_models_in(spec)),
     )
@@ -185,6 +189,16 @@ def _edges(spec: PipelineSpec, variables: Mapping[str, str]) -> tuple[tuple[tupl
     waiting = [step for step in spec.steps if step.upstream]
     after = [(tuple(variables[name] for name in step.upstream), (variables[step.name],)) for step in waiting]
     return ((("plan",), first), *after)
+
+
+def _reason(step: Step, spec: PipelineSpec) -> str:
+    """Return why a step waits: ``train: features of prepare, after report``."""
+    kinds = {other.name: other.type for other in spec.steps}
+    found = {port: referred_step(value) for port, value in step.inputs.items()}
+    data = [f"{port} of {name}" for port, name in found.items() if name is not None]
+    order = [name for name in step.upstream if name not in found.values()]
+    words = [f"{'decided by' if kinds.get(name) == 'branch' else 'after'} {name}" for name in order]
+    return f"{step.name}: {', '.join([*data, *words])}"
 
 
 def _models_out(spec: PipelineSpec) -> list[str]:

@@ -209,14 +209,25 @@ with DAG(
         )
 
     plan >> [check, strictly, each_region_east, each_region_west]
+    # decide: condition of check
     check >> decide
+    # deploy: score of check, decided by decide
     [check, decide] >> deploy
+    # repair: decided by decide
     decide >> repair
+    # tell: decided by decide
     decide >> tell
+    # report: deployed of deploy, repaired of repair
     [deploy, repair] >> report
+    # improve.fit_1: decided by strictly
     strictly >> improve_fit_1
+    # improve.again_1: condition of improve.fit_1
     improve_fit_1 >> improve_again_1
+    # improve.fit_2: old of improve.fit_1, decided by improve.again_1
     [improve_fit_1, improve_again_1] >> improve_fit_2
+    # improve.again_2: condition of improve.fit_2
     improve_fit_2 >> improve_again_2
+    # improve.fit_3: old of improve.fit_2, decided by improve.again_2
     [improve_fit_2, improve_again_2] >> improve_fit_3
+    # show: model of improve.fit_3
     improve_fit_3 >> show

@@ -159,6 +159,9 @@ with DAG(
     )
 
     plan >> ingest
+    # prepare: months of ingest
     ingest >> prepare
+    # train: features of prepare
     prepare >> train
+    # score: months of ingest, model of train
     [ingest, train] >> score

@@ -113,7 +113,11 @@ with DAG(
     )
 
     plan >> east_model_clean
+    # east_model.fit.train: rows of east_model.clean
     east_model_clean >> east_model_fit_train
+    # west_model.clean: after east_model.fit.train
     east_model_fit_train >> west_model_clean
+    # west_model.fit.train: rows of west_model.clean
     west_model_clean >> west_model_fit_train
+    # compare: east of east_model.fit.train, west of west_model.fit.train
     [east_model_fit_train, west_model_fit_train] >> compare

@@ -99,4 +99,5 @@ with DAG(
     )
 
     plan >> [fetch, lambda_step, plan_step]
+    # look.twice: flats of fetch, after lambda
     [fetch, lambda_step] >> look_twice
