@@ -22,7 +22,7 @@ from airflow_mlpipe.generator.names import is_identifier
 LINE_LENGTH = 88
 """Width of generated files: the default of ``ruff format`` and Black, so that nobody's formatter touches them."""
 
-CONSTRUCTORS = frozenset({"Param", "pendulum.datetime", "timedelta"})
+CONSTRUCTORS = frozenset({"Asset", "Param", "pendulum.datetime", "timedelta"})
 """The only calls that may stand inside a value."""
 
 _MAX_DEPTH = 50

@@ -97,8 +97,9 @@ class DagPlan:
 
     @property
     def airflow_names(self) -> list[str]:
-        """What the file imports of ``airflow.sdk``, sorted."""
-        return ["DAG", "Param", *(["TaskGroup"] if any(task.groups for task in self.tasks) else [])]
+        """What the file imports of ``airflow.sdk``, in the order of isort."""
+        assets = ["Asset"] if self.uses("Asset") else []
+        return ["DAG", *assets, "Param", *(["TaskGroup"] if any(task.groups for task in self.tasks) else [])]
 
     @property
     def operators(self) -> list[str]:
@@ -108,7 +109,9 @@ class DagPlan:
     def uses(self, function: str) -> bool:
         """Whether an argument of the DAG or of a task is a call of this constructor."""
         places = [self.arguments, *(task.arguments for task in self.tasks)]
-        return any(type(value) is Call and value.function == function for place in places for value in place.values())
+        values = [value for place in places for value in place.values()]
+        flat = [part for value in values for part in (value if isinstance(value, list) else [value])]
+        return any(type(value) is Call and value.function == function for value in flat)
 
     def limits(self, **defaults: Any) -> dict[str, Any]:
         """Return :attr:`run_limits` on top of a template's own defaults."""
@@ -177,7 +180,7 @@ def _task(
     arguments = {
         "task_id": step.name.removeprefix(f"{inside}.") if inside else step.name,
         **step_arguments(step, move),
-        **step_task_arguments(spec, step.name),
+        **step_task_arguments(spec, step),
     }
     file = spec.files.get(step.name, spec.source.name)
     return Task(variable, OPERATORS[step.type], arguments, f"{file}:{spec.lines[step.name]}", *groups)

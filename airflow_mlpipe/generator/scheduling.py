@@ -8,8 +8,10 @@ from zoneinfo import ZoneInfo
 
 from airflow_mlpipe.generator.literals import Call
 from airflow_mlpipe.spec.model import PipelineSpec, StepOptions
+from airflow_mlpipe.spec.step import MODEL_TYPES, Step
 
 _EPOCH = datetime(2000, 1, 1)  # noqa: DTZ001 - a wall clock time in whatever zone the schedule has
+_KINDS = {True: "model", False: "dataset"}
 _UNITS = (("days", 86400), ("hours", 3600), ("minutes", 60))
 
 
@@ -54,10 +56,18 @@ def plan_arguments(spec: PipelineSpec) -> dict[str, Any]:
     return arguments
 
 
-def step_task_arguments(spec: PipelineSpec, step: str) -> dict[str, Any]:
+def step_task_arguments(spec: PipelineSpec, step: Step) -> dict[str, Any]:
     """Return Airflow's arguments of a step's task; the step's own options go before the pipeline's."""
-    arguments = _task_arguments(spec, spec.step_options.get(step, StepOptions()))
-    return {**arguments, "trigger_rule": "none_failed"}
+    arguments = _task_arguments(spec, spec.step_options.get(step.name, StepOptions()))
+    outputs = [output for output in step.outputs.values() if output.name is not None]
+    named = [f"{_KINDS[output.type in MODEL_TYPES]}/{output.name}" for output in outputs]
+    outlets = {"outlets": [asset(name) for name in dict.fromkeys(named)]} if named else {}
+    return {**arguments, "trigger_rule": "none_failed", **outlets}
+
+
+def asset(name: str) -> Call:
+    """Return the Airflow asset that stands for a registered dataset or model, ``model/<name>``."""
+    return Call("Asset", (), {"name": name, "uri": f"mlpipe://{name}"})
 
 
 def moment(value: datetime, zone: str) -> Call:
@@ -81,6 +91,8 @@ def _schedule(spec: PipelineSpec) -> Any:
     schedule = spec.airflow.schedule
     if schedule is None:
         return None
+    if schedule.assets:
+        return [asset(name) for name in schedule.assets]
     return schedule.expression if schedule.every is None else duration(schedule.every)
 
 

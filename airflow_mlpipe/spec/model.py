@@ -136,15 +136,17 @@ class StepOptions(StrictModel):
 
 
 class Schedule(StrictModel):
-    """When a pipeline starts by itself; exactly one of ``expression`` and ``every`` is set.
+    """When a pipeline starts by itself; exactly one of ``expression``, ``every`` and ``assets`` is set.
 
     :param expression: five cron fields or an Airflow preset (``@monthly``).
     :param every: seconds between starts, counted from the start date.
+    :param assets: registered datasets and models, ``dataset/<name>``; a run starts when each has a new version.
     :param time_zone: IANA name in which ``expression`` and naive dates are meant.
     """
 
     expression: str | None = None
     every: float | None = None
+    assets: tuple[str, ...] = ()
     time_zone: str = "UTC"
 
 

@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from airflow_mlpipe.spec.diagnostics import Faults, Place, listed
-from airflow_mlpipe.spec.documents import Raw, Text, free
+from airflow_mlpipe.spec.documents import AssetName, Raw, Text, free
 from airflow_mlpipe.spec.model import Schedule
 from airflow_mlpipe.spec.structure import describe, known, validate
 from airflow_mlpipe.spec.times import time_zone
 
 PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
-LATER_TRIGGERS = ("on_data_change", "on_dataset")
+LATER_TRIGGERS = ("on_data_change",)
 
 _RANDOM = re.compile(r"(?<![A-Za-z])[RrHh](?![A-Za-z])")
 """croniter's random fields: a schedule that nobody could foresee."""
@@ -60,6 +60,17 @@ class RecurrenceKeys(Raw):
     time_zone: Any = free("IANA name, Europe/Berlin; default UTC.")
     start_time: Any = free("Same as 'start_date' of the airflow block.")
     end_time: Any = free("Same as 'end_date' of the airflow block.")
+
+
+class OnDatasetKeys(Raw):
+    """``{type: on_dataset, ...}``: of ours, Azure ML has no such trigger."""
+
+    type: Literal["on_dataset"] = Field(description="on_dataset.")
+    datasets: list[AssetName] = Field(default_factory=list, description="Datasets; each new version starts a run.")
+    models: list[AssetName] = Field(default_factory=list, description="Models; each new version starts a run.")
+
+
+Trigger = CronKeys | RecurrenceKeys | OnDatasetKeys
 
 
 def _cron(text: str, place: Place, faults: Faults) -> str:
@@ -145,17 +156,22 @@ def _recurrence(keys: RecurrenceKeys, start: datetime | None, place: Place, faul
     return Schedule(every=float(keys.interval * _SECONDS[keys.frequency]), time_zone=zone)
 
 
-def _trigger(value: dict[str, Any], place: Place, faults: Faults) -> CronKeys | RecurrenceKeys | None:
+def _trigger(value: dict[str, Any], place: Place, faults: Faults) -> Trigger | None:
     kind = value.get("type")
     if kind == "cron":
         return validate(CronKeys, value, place, faults)
     if kind == "recurrence":
         return validate(RecurrenceKeys, value, place, faults)
+    if kind == "on_dataset":
+        keys = validate(OnDatasetKeys, value, place, faults)
+        if keys is not None and not keys.datasets and not keys.models:
+            faults.add(place, "MLP022", "one of 'datasets', 'models' is missing: the names to wait for.", of_key=True)
+        return keys
     if kind in LATER_TRIGGERS:
         faults.add(
             place / "type",
             "MLP026",
-            f"schedules of type {kind!r} are not supported yet; supported: 'cron', 'recurrence'.",
+            f"schedules of type {kind!r} are not supported yet; supported: 'cron', 'recurrence', 'on_dataset'.",
         )
     elif kind is None:
         faults.add(place, "MLP022", "the key 'type' is missing: 'cron' or 'recurrence'.", of_key=True)
@@ -164,7 +180,7 @@ def _trigger(value: dict[str, Any], place: Place, faults: Faults) -> CronKeys | 
     return None
 
 
-def read_trigger(value: Any, place: Place, faults: Faults) -> CronKeys | RecurrenceKeys | None:
+def read_trigger(value: Any, place: Place, faults: Faults) -> Trigger | None:
     """Read the long or short form of a schedule; ``None`` for no schedule or a wrong one."""
     if value is None:
         return None
@@ -176,11 +192,14 @@ def read_trigger(value: Any, place: Place, faults: Faults) -> CronKeys | Recurre
     return None
 
 
-def build_schedule(keys: CronKeys | RecurrenceKeys, start: datetime | None, place: Place, faults: Faults) -> Schedule:
+def build_schedule(keys: Trigger, start: datetime | None, place: Place, faults: Faults) -> Schedule:
     """Return the schedule that a trigger means.
 
     :param start: the start date, from which a recurrence without pattern is counted.
     """
+    if isinstance(keys, OnDatasetKeys):
+        named = [f"dataset/{name}" for name in keys.datasets] + [f"model/{name}" for name in keys.models]
+        return Schedule(assets=tuple(dict.fromkeys(named)))
     if isinstance(keys, RecurrenceKeys):
         return _recurrence(keys, start, place, faults)
     here = place / "expression" if place.text is None else place

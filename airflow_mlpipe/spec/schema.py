@@ -105,7 +105,13 @@ _SHAPES: dict[type[Raw], dict[str, Schema]] = {
     },
     documents.PartitionKeys: {"count": _COUNT, "ahead": _COUNT},
     documents.AirflowKeys: {
-        "schedule": _any_of({"type": "string"}, _NULL, _ref(schedules.CronKeys), _ref(schedules.RecurrenceKeys)),
+        "schedule": _any_of(
+            {"type": "string"},
+            _NULL,
+            _ref(schedules.CronKeys),
+            _ref(schedules.RecurrenceKeys),
+            _ref(schedules.OnDatasetKeys),
+        ),
         "start_date": _DATE,
         "end_date": _DATE,
         "dag_id": _ID,
@@ -123,6 +129,7 @@ _SHAPES: dict[type[Raw], dict[str, Schema]] = {
         "week_days": _one_or_more({"type": "string"}),
         "month_days": _one_or_more({"type": "integer", "minimum": 1, "maximum": 31}),
     },
+    schedules.OnDatasetKeys: {},
     schedules.CronKeys: {"time_zone": {"type": "string"}, "start_time": _DATE, "end_time": _DATE},
     schedules.RecurrenceKeys: {"time_zone": {"type": "string"}, "start_time": _DATE, "end_time": _DATE},
 }

@@ -22,6 +22,7 @@ SPECS = {
     "branches": HERE / "pipelines/branches.yml",
     "nested": HERE / "pipelines/nested/pipeline.yml",
     "monthly_nested": HERE / "pipelines/schedules/monthly.yml",
+    "on_dataset": HERE / "pipelines/on_dataset.yml",
     "minimal": HERE / "pipelines/minimal.yml",
     "scoring": HERE / "pipelines/scoring.yml",
 }
@@ -71,7 +72,7 @@ def test_golden_files_hold_nothing_but_imports_calls_and_edges(name: str) -> Non
     assert {type(node) for node in ast.walk(tree)} <= set(ALLOWED_NODES)
     called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     operators = {"BranchOperator", "PlanOperator", "CommandOperator", "ParallelRunOperator", "DataTransferOperator"}
-    assert called <= operators | {"DAG", "Param", "TaskGroup", "pendulum.datetime", "timedelta"}
+    assert called <= operators | {"Asset", "DAG", "Param", "TaskGroup", "pendulum.datetime", "timedelta"}
 
 
 @pytest.mark.airflow

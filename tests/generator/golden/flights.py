@@ -17,7 +17,7 @@ To write this file anew, run in its folder:
 from datetime import timedelta
 
 import pendulum
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, Asset, Param
 from airflow_mlpipe.operators import (
     CommandOperator,
     DataTransferOperator,
@@ -133,6 +133,7 @@ with DAG(
         retry_delay=timedelta(seconds=90),
         pool="gpu",
         trigger_rule="none_failed",
+        outlets=[Asset(name="model/flight-delays", uri="mlpipe://model/flight-delays")],
     )
 
     # pipeline.yml:54

@@ -9,7 +9,7 @@ To write this file anew, run in its folder:
     mlpipe generate ../pipelines/nested/pipeline.yml -o .
 """
 
-from airflow.sdk import DAG, Param, TaskGroup
+from airflow.sdk import DAG, Asset, Param, TaskGroup
 from airflow_mlpipe.operators import (
     CommandOperator,
     PlanOperator,
@@ -69,6 +69,9 @@ with DAG(
                 retries=2,
                 pool="gpu",
                 trigger_rule="none_failed",
+                outlets=[
+                    Asset(name="model/east-model", uri="mlpipe://model/east-model"),
+                ],
             )
 
     with TaskGroup(group_id="west_model"):
