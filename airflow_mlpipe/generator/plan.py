@@ -146,7 +146,7 @@ def plan_dag(spec: PipelineSpec, folder: Path) -> DagPlan:
         params=run_params(spec),
         tasks=(_plan_task(spec), *_tasks(spec, variables, move)),
         edges=_edges(spec, variables),
-        reasons=("", *(_reason(step, spec) for step in spec.steps if step.upstream)),
+        reasons=tuple(_reasons(spec)),
         models_out=tuple(_models_out(spec)),
         models_in=tuple(_models_in(spec)),
     )
@@ -194,14 +194,17 @@ def _edges(spec: PipelineSpec, variables: Mapping[str, str]) -> tuple[tuple[tupl
     return ((("plan",), first), *after)
 
 
-def _reason(step: Step, spec: PipelineSpec) -> str:
-    """Return why a step waits: ``train: features of prepare, after report``."""
-    kinds = {other.name: other.type for other in spec.steps}
-    found = {port: referred_step(value) for port, value in step.inputs.items()}
-    data = [f"{port} of {name}" for port, name in found.items() if name is not None]
-    order = [name for name in step.upstream if name not in found.values()]
-    words = [f"{'decided by' if kinds.get(name) == 'branch' else 'after'} {name}" for name in order]
-    return f"{step.name}: {', '.join([*data, *words])}"
+def _reasons(spec: PipelineSpec) -> Iterator[str]:
+    """Yield for each edge why it is there: ``train: features of prepare, after report``; nothing for the plan's."""
+    branches = {step.name for step in spec.steps if step.branch is not None}
+    yield ""
+    for step in spec.steps:
+        found = {port: referred_step(value) for port, value in step.inputs.items()}
+        words = [f"{port} of {name}" for port, name in found.items() if name is not None]
+        order = [name for name in step.upstream if name not in found.values()]
+        words += [f"{'decided by' if name in branches else 'after'} {name}" for name in order]
+        if step.upstream:
+            yield f"{step.name}: {', '.join(words)}"
 
 
 def _models_out(spec: PipelineSpec) -> list[str]:
