@@ -36,6 +36,7 @@ READ: dict[str, type[Raw]] = {
     "pipeline component": nested_documents.PipelineComponent,
     "environment": documents.EnvironmentKeys,
     "resources": documents.Resources,
+    "distribution": documents.DistributionKeys,
     "limits of a command job": documents.Limits,
 }
 """What is read: its name in the table, and its model."""
