@@ -53,12 +53,13 @@ def run(settings: Settings) -> list[Report]:
 
 def write_dags(folder: Path, steps: int) -> None:
     """Write the DAG files into ``dags``: the plain one, and what the generator makes, once for each way of waiting."""
+    path = generate(folder, chain_pipeline(SYNC, steps))
+    text, own = path.read_text(), f'dag_id="{SYNC}"'
+    if text.count(_RULE) != steps or own not in text:
+        raise BenchmarkError(f"{path} does not have {steps} steps with {_RULE} and {own}")
     for name, arguments in _OURS.items():
-        path = generate(folder, chain_pipeline(name, steps))
-        text = path.read_text()
-        if text.count(_RULE) != steps:
-            raise BenchmarkError(f"{path} does not have {steps} steps with {_RULE}")
-        path.write_text(text.replace(_RULE, f"{_RULE} {arguments},"))
+        ours = text.replace(_RULE, f"{_RULE} {arguments},").replace(own, f'dag_id="{name}"')
+        path.with_name(f"{name}.py").write_text(ours)
     (folder / "dags" / f"{BASH}.py").write_text(bash_chain(folder, steps))
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +16,12 @@ from benchmarks import overhead, triggerer
 from benchmarks.thousand_jobs import running_jobs
 
 
-def test_cloned_jobs_run_until_the_real_one_ends(tmp_path: Path) -> None:
+def test_cloned_jobs_run_until_the_real_one_ends(tmp_path: Path, wait_until: Callable[..., Any]) -> None:
     target = LocalTarget("local", tmp_path / "jobs")
     with running_jobs(tmp_path, 20) as handles:
         states = asyncio.run(target.status(handles))
     assert {status.state for status in states} == {JobState.RUNNING}
-    assert {status.state for status in asyncio.run(target.status(handles))} == {JobState.LOST}
+    wait_until(lambda: {status.state for status in asyncio.run(target.status(handles))} == {JobState.LOST})
 
 
 @pytest.mark.airflow
