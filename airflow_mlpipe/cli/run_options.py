@@ -97,9 +97,12 @@ def _parameters(spec: PipelineSpec, given: list[str]) -> dict[str, Scalar]:
     values: dict[str, Scalar] = {name: parameter.default for name, parameter in spec.parameters.items()}
     for text in given:
         name, value = _split(text, "--param")
-        if name not in spec.parameters:
-            raise _unknown("input", name, list(spec.parameters))
-        values[name] = _typed(name, value, spec.parameters[name])
+        if name in spec.data_inputs:
+            values[name] = value
+        elif name in spec.parameters:
+            values[name] = _typed(name, value, spec.parameters[name])
+        else:
+            raise _unknown("input", name, [*spec.parameters, *spec.data_inputs])
     for name, parameter in spec.parameters.items():
         if values[name] is None and not parameter.optional:
             raise ParameterError(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from airflow_mlpipe.content import ContentSummary, DataRef, Manifest
 from airflow_mlpipe.content.markers import is_marker, stat_summary
-from airflow_mlpipe.errors import DataError
+from airflow_mlpipe.errors import DataError, ParameterError
 from airflow_mlpipe.execution.partitions import partition_files
 from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.registry.base import AssetKind
@@ -120,11 +120,21 @@ class InputResolver:
         :raises NotYetKnownError: if an upstream step has not ended.
         :raises DataError: if there is nothing, or not all that the partitions name.
         """
+        data = self._chosen(data, where)
         upstream = self._upstream(data, where)
         found = upstream if upstream is not None else self._stored(data, where)
         if found is None and not data.optional:
             raise DataError(f"{where}: there is no data at {data.path}. Check the path, or mark the input as optional.")
         return found
+
+    def _chosen(self, data: InputData, where: str) -> InputData:
+        """Return the input at the address that the run gives for it, if it gives one."""
+        given = self._run.parameters.get(data.parameter) if data.parameter else None
+        if given is None:
+            return data
+        if not isinstance(given, str) or "${{" in given:
+            raise ParameterError(f"{where}: the parameter {data.parameter} must be an address of data, not {given!r}.")
+        return data.model_copy(update={"path": given})
 
     def _upstream(self, data: InputData, where: str) -> ResolvedInput | None:
         parts = expressions.parse(data.path)

@@ -17,14 +17,13 @@ from datetime import datetime, timezone
 from typing import Any
 
 from airflow_mlpipe.errors import ParameterError
+from airflow_mlpipe.spec.model import DATA_KEY
 from airflow_mlpipe.tracking.base import RunLabels
 
 ASSIGNMENTS = "ParameterAssignments"
 DATA_PATHS = "DataPathAssignments"
 RESERVED = frozenset({"reuse", "reuse_steps"})
 """Parameters of every pipeline: the reuse mode of a run, and those of single steps by name."""
-DATA_KEY = "mlpipe_data"
-"""Key in a parameter's schema that says that it is the address of a data input."""
 
 _TEXTS = {
     "ExperimentName": "experiment",

@@ -1,4 +1,4 @@
-"""The typed parameters of a DAG: the pipeline's scalar inputs and our two switches, as Airflow ``Param`` calls.
+"""The typed parameters of a DAG: the pipeline's inputs and our two switches, as Airflow ``Param`` calls.
 
 A parameter may be left empty (``None``) in two cases: it is optional, or its default belongs to the run
 (``${{airflow.data_interval_start}}``). The expression then stands in the Param's schema under :data:`DEFAULT_KEY`,
@@ -11,10 +11,13 @@ from typing import Any
 
 from airflow_mlpipe.generator.literals import Call
 from airflow_mlpipe.spec.expressions import RunFieldRef, parse
-from airflow_mlpipe.spec.model import Parameter, PipelineSpec
+from airflow_mlpipe.spec.model import DATA_KEY, Parameter, PipelineSpec
 
 DEFAULT_KEY = "mlpipe_default"
 """Key in a Param's schema that holds the expression which stands for ``None``."""
+
+ADDRESS = "^azureml:"
+"""What a caller may give as the address of a data input: never a path of a machine."""
 
 _SWITCHES = {
     "reuse": Call(
@@ -37,7 +40,20 @@ _SWITCHES = {
 
 def run_params(spec: PipelineSpec) -> dict[str, Call]:
     """Return the ``params`` of the DAG: the pipeline's own in the order of the file, then our two switches."""
-    return {**{name: _param(parameter) for name, parameter in spec.parameters.items()}, **_SWITCHES}
+    scalars = {name: _param(parameter) for name, parameter in spec.parameters.items()}
+    return {**scalars, **{name: _address() for name in spec.data_inputs}, **_SWITCHES}
+
+
+def _address() -> Call:
+    """A data input: empty, or an address in a datastore or of a registered asset, never a path of a machine."""
+    schema = {
+        "type": ["string", "null"],
+        "pattern": ADDRESS,
+        DATA_KEY: True,
+        "description": "Empty: as in the pipeline. "
+        "Else azureml://datastores/<name>/paths/<path> or azureml:<name>:<version>.",
+    }
+    return Call("Param", (None,), schema)
 
 
 def _param(parameter: Parameter) -> Call:

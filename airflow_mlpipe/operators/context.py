@@ -22,6 +22,7 @@ from airflow_mlpipe.execution.run_request import (
     did_you_mean,
     read_request,
 )
+from airflow_mlpipe.spec.model import DATA_KEY
 from airflow_mlpipe.spec.step import Scalar
 
 if TYPE_CHECKING:
@@ -47,7 +48,11 @@ def run_info(context: Context, base: Path) -> RunInfo:
     request = _request(context)
     given = {**_plain(context), **request.parameters}
     mode, step_modes = given.pop(REUSE, None), given.pop(REUSE_STEPS, None)
-    given = {name: _typed(value, _schema(dag.params, name)) for name, value in given.items()}
+    given = {
+        name: _typed(value, schema)
+        for name, value in given.items()
+        if not ((schema := _schema(dag.params, name)).get(DATA_KEY) and value is None)
+    }
     run = RunInfo(
         pipeline=dag.dag_id,
         run_id=context["run_id"],

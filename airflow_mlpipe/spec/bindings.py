@@ -155,7 +155,8 @@ class InputBinder:
         kind = port.type if port else given.type
         mode = (port.mode if port else None) or given.mode
         if self._scope.bound is None:
-            return InputData(type=kind, path=given.path or "", mode=mode, optional=given.is_optional)
+            path = given.path or ""
+            return InputData(type=kind, path=path, mode=mode, optional=given.is_optional, parameter=ref.name)
         bound = self._scope.bound.get(ref.name)
         return bound.model_copy(update={"type": kind, "mode": mode}) if isinstance(bound, InputData) else None
 

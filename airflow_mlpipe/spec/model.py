@@ -14,7 +14,10 @@ from pydantic import ConfigDict, Field
 
 from airflow_mlpipe.errors import ParameterError
 from airflow_mlpipe.spec.diagnostics import Fault
-from airflow_mlpipe.spec.step import Scalar, ScalarType, Step, StrictModel
+from airflow_mlpipe.spec.step import InputData, Scalar, ScalarType, Step, StrictModel
+
+DATA_KEY = "mlpipe_data"
+"""Key in the JSON schema of a run's parameter that says that it is the address of a data input."""
 
 Template = Literal["general", "retraining", "batch_scoring"]
 
@@ -205,6 +208,12 @@ class PipelineSpec(StrictModel):
     lines: dict[str, int] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)
     warnings: tuple[Fault, ...] = ()
+
+    @property
+    def data_inputs(self) -> dict[str, InputData]:
+        """The data inputs of the pipeline that steps read; a run may give each another address."""
+        values = (value for step in self.steps for value in step.inputs.values())
+        return {value.parameter: value for value in values if isinstance(value, InputData) and value.parameter}
 
     @property
     def folder(self) -> Path:

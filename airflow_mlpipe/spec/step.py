@@ -68,6 +68,7 @@ class InputData(StrictModel):
     :param exclude: patterns of files that do not.
     :param value: the data is a file with one value of this type, and the value is the input: the output of a step that
         wrote a number, a text or true or false.
+    :param parameter: parameter of the run that may give another address; without a value, ``path`` counts.
     """
 
     type: DataType = "uri_folder"
@@ -79,6 +80,7 @@ class InputData(StrictModel):
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     value: ScalarType | None = None
+    parameter: str = ""
 
 
 class OutputData(StrictModel):

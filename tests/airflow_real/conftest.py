@@ -31,14 +31,18 @@ from airflow_mlpipe.operators import (
 from airflow_mlpipe.sensors import DataChangedSensor
 
 TEXT = Param("x", type="string")
+RAW = Param(None, type=["string", "null"], pattern="^azureml:", mlpipe_data=True)
 
-with DAG("flow", schedule=None, params={"text": TEXT, "rate": Param(0.1, type="number", maximum=1)}):
+with DAG("flow", schedule=None, params={"text": TEXT, "rate": Param(0.1, type="number", maximum=1), "raw": RAW}):
     prepare = PythonScriptOperator(
         task_id="prepare",
         script_name="step.py",
         arguments=["--out", "${{outputs.o}}", "--text", "${{inputs.text}}"],
         code="src",
-        inputs={"raw": {"path": "azureml://datastores/landing/paths/raw"}, "text": "${{parent.inputs.text}}"},
+        inputs={
+            "raw": {"path": "azureml://datastores/landing/paths/raw", "parameter": "raw"},
+            "text": "${{parent.inputs.text}}",
+        },
         outputs={"o": {}},
     )
     train = CommandOperator(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -49,7 +50,9 @@ def test_azures_body_starts_one_run_for_one_id(airflow: Any, curl: Curl) -> None
         ({"ParameterAssignments": {"rat": "0.5"}}, "ParameterAssignments.rat", "Did you mean 'rate'?"),
         ({"ParameterAssignment": {}}, "ParameterAssignment", "Did you mean 'ParameterAssignments'?"),
         ({"tags": ["a"]}, "tags", "must be an object"),
-        ({"DataPathAssignments": {"raw": {}}}, "DataPathAssignments.raw", "no data input 'raw'"),
+        ({"DataPathAssignments": {"text": {}}}, "DataPathAssignments.text", "no data input 'text'"),
+        ({"DataPathAssignments": {"raw": {}}}, "DataPathAssignments.raw", "DataStoreName"),
+        ({"raw": "/etc"}, "ParameterAssignments.raw", "does not match '^azureml:'"),
         ('{"ParameterAssignments": {"rate": NaN}}', "", "NaN is no number of JSON"),
         ("[" * 100_000, "", "not JSON"),
     ],
@@ -61,6 +64,19 @@ def test_a_wrong_value_gets_400_with_its_field(body: Any, target: str, words: st
     assert (status, detail["target"]) == (400, target)
     assert words in detail["message"]
     assert len(airflow.api.runs("flow")) == before
+
+
+def test_data_paths_are_assigned(airflow: Any, curl: Curl) -> None:
+    folder = Path(airflow.project.folder) / "landing" / "other"
+    folder.mkdir()
+    (folder / "b.csv").write_text("7")
+    body = {"DataPathAssignments": {"raw": {"DataStoreName": "landing", "RelativePath": "other"}}}
+    status, answer = curl(f"{SUBMIT}/flow?runId=data-1", body)
+    assert (status, answer["Created"]) == (200, True)
+    assert airflow.api.wait_run("flow", "data-1") == "success"
+    address = "azureml://datastores/landing/paths/other"
+    assert airflow.workspace.runs.read_run("flow", "data-1").parameters["raw"] == address
+    assert airflow.workspace.runs.read_step("flow", "data-1", "prepare").inputs["raw"] == address
 
 
 def test_other_refusals(curl: Curl) -> None:

@@ -148,3 +148,26 @@ def test_a_bad_workspace_is_named(text: str, message: str, pipeline: Path, capsy
     (pipeline.parent / "workspace.yml").write_text(text)
     assert main(["run", str(pipeline)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_data_input_of_the_pipeline_may_be_given_another_address(
+    pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = PIPELINE.replace("inputs:\n", "inputs:\n  raw: {type: uri_folder, path: ./data}\n", 1)
+    pipeline.write_text(text.replace("{raw: {type: uri_folder, path: ./data}}", '{raw: "${{parent.inputs.raw}}"}'))
+    other = pipeline.parent / "other"
+    other.mkdir()
+    (other / "a.txt").write_text("other")
+    assert main(["run", str(pipeline), "--date", "2013-02-01"]) == 0
+    assert "2 ran, 0 reused" in capsys.readouterr().out
+    assert main(["run", str(pipeline), "--date", "2013-02-01", "--param", "raw=./other"]) == 0
+    assert "2 ran, 0 reused" in capsys.readouterr().out
+    (other / "a.txt").write_text("raw")
+    assert main(["run", str(pipeline), "--date", "2013-02-01", "--param", "raw=./other"]) == 0
+    assert "0 ran, 2 reused" in capsys.readouterr().out
+    assert main(["run", str(pipeline), "--param", "raw=./absent"]) == 1
+    assert "there is no data at ./absent" in capsys.readouterr().out
+    assert main(["run", str(pipeline), "--param", "raw=${{parent.jobs.train.outputs.model}}"]) == 2
+    assert "is data: it must stand alone" in capsys.readouterr().err
+    assert main(["run", str(pipeline), "--param", "rawr=x"]) == 2
+    assert "Did you mean 'raw'?" in capsys.readouterr().err

@@ -157,3 +157,21 @@ def test_the_hash_is_of_the_content() -> None:
     other = spec.model_copy(update={"description": "other"})
     assert spec_hash(moved) == spec_hash(spec)
     assert spec_hash(other) != spec_hash(spec)
+
+
+def test_a_data_input_of_the_pipeline_is_a_parameter_that_takes_no_path_of_a_machine() -> None:
+    import jsonschema
+
+    from airflow_mlpipe.generator.parameters import run_params
+    from airflow_mlpipe.spec import load_pipeline
+
+    spec = load_pipeline(Path(__file__).parent / "pipelines/nested/pipeline.yml")
+    params = run_params(spec)
+    assert list(params) == ["rounds", "east", "west", "reuse", "reuse_steps"]
+    schema = {key: value for key, value in params["east"].kwargs.items() if key != "description"}
+    assert schema["mlpipe_data"] is True
+    for good in (None, "azureml://datastores/landing/paths/north", "azureml:flights:3", "azureml:flights@latest"):
+        jsonschema.validate(good, schema)
+    for bad in ("/etc", "../data", "./data", "file:///etc", "", 7):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(bad, schema)

@@ -55,8 +55,8 @@ def test_a_data_transfer(flights: PipelineSpec) -> None:
     step = flights.steps[0]
     assert (step.type, step.copy_mode, step.compute) == ("data_transfer", "fail_if_conflict", "local")
     assert step.inputs == {
-        "flights": InputData(type="uri_folder", path="azureml://datastores/landing/paths/flights"),
-        "weather": InputData(type="uri_file", path="./data/weather.csv", mode="download"),
+        "flights": InputData(type="uri_folder", path="azureml://datastores/landing/paths/flights", parameter="raw"),
+        "weather": InputData(type="uri_file", path="./data/weather.csv", mode="download", parameter="weather"),
     }
     assert step.outputs == {"landed": OutputData(type="uri_folder")}
 
@@ -106,7 +106,7 @@ def test_what_people_write_about_a_component_is_shown_with_the_task(flights: Pip
 def test_optional_and_ignored_inputs(flights: PipelineSpec) -> None:
     step = flights.steps[3]
     assert step.inputs["old"] == InputData(
-        type="mlflow_model", path="azureml:flight-delays@latest", optional=True, identity="ignore"
+        type="mlflow_model", path="azureml:flight-delays@latest", optional=True, identity="ignore", parameter="best"
     )
     assert step.outputs == {"page": OutputData(type="uri_file", optional=True), "audit": OutputData(type="uri_folder")}
     assert step.environment == "reporting"

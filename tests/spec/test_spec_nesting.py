@@ -88,7 +88,7 @@ def test_values_pass_the_boundary_in_the_words_of_the_outer_pipeline(tmp_path: P
     )
     steps = named(spec)
     assert steps["a.first"].inputs == {
-        "data": InputData(path="./data", mode="download"),
+        "data": InputData(path="./data", mode="download", parameter="raw"),
         "extra": None,
         "lr": "${{parent.inputs.lr}}",
         "text": "rate ${{parent.inputs.lr}} of n ${{airflow.ds}} in ${{airflow.run_id}}",

@@ -1,5 +1,5 @@
 # Written by airflow-mlpipe 0.1.0 (template general): change the spec, not this file.
-# spec hash: sha256:af0a08f7b96695492feb1983e14027c76a905cb3c1c7b59e908ffdce7c41476e
+# spec hash: sha256:eb52ad68132d5b48342198a4d028c6b10914c107f76e3381a20b4f11198fb6d1
 # spec: ../pipelines/nested/pipeline.yml
 """nested: One pipeline component, used twice, and one inside another.
 
@@ -23,6 +23,20 @@ with DAG(
     doc_md=__doc__,
     params={
         "rounds": Param(3, type="integer"),
+        "east": Param(
+            None,
+            type=["string", "null"],
+            pattern="^azureml:",
+            mlpipe_data=True,
+            description="Empty: as in the pipeline. Else azureml://datastores/<name>/paths/<path> or azureml:<name>:<version>.",
+        ),
+        "west": Param(
+            None,
+            type=["string", "null"],
+            pattern="^azureml:",
+            mlpipe_data=True,
+            description="Empty: as in the pipeline. Else azureml://datastores/<name>/paths/<path> or azureml:<name>:<version>.",
+        ),
         "reuse": Param(
             "auto",
             type="string",
@@ -46,7 +60,12 @@ with DAG(
             task_id="clean",
             command="python clean.py --raw ${{inputs.raw}} --out ${{outputs.rows}}",
             code="../pipelines/nested/src",
-            inputs={"raw": {"path": "azureml://datastores/landing/paths/east"}},
+            inputs={
+                "raw": {
+                    "path": "azureml://datastores/landing/paths/east",
+                    "parameter": "east",
+                },
+            },
             outputs={"rows": {"type": "uri_folder"}},
             retries=2,
             pool="gpu",
@@ -80,7 +99,12 @@ with DAG(
             task_id="clean",
             command="python clean.py --raw ${{inputs.raw}} --out ${{outputs.rows}}",
             code="../pipelines/nested/src",
-            inputs={"raw": {"path": "azureml://datastores/landing/paths/west"}},
+            inputs={
+                "raw": {
+                    "path": "azureml://datastores/landing/paths/west",
+                    "parameter": "west",
+                },
+            },
             outputs={"rows": {"type": "uri_folder"}},
             compute="gpu-box",
             trigger_rule="none_failed",
