@@ -87,7 +87,7 @@ def calls(text: str) -> dict[str, dict[str, Any]]:
     found = {}
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Operator"):
-            arguments = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
+            arguments = {str(keyword.arg): evaluate(keyword.value) for keyword in node.keywords}
             found[arguments["task_id"]] = arguments
     return found
 
