@@ -61,6 +61,13 @@ def run_process(
     return Sample(wall, usage.ru_utime + usage.ru_stime)
 
 
+def run_here(work: Callable[[], object]) -> Sample:
+    """Do something in this process and return what it cost; CPU is that of all threads, not that of other processes."""
+    began, spent = time.perf_counter(), time.process_time()
+    work()
+    return Sample(time.perf_counter() - began, time.process_time() - spent)
+
+
 def interleave(actions: Mapping[str, Callable[[], Sample]], repeats: int) -> dict[str, Series]:
     """Repeat several actions by turns, so that a change of load meets all of them.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from stat import S_ISDIR, S_ISREG
 from typing import NamedTuple
 
@@ -33,6 +34,16 @@ class FileStat(NamedTuple):
     def of(cls, path: str, status: os.stat_result) -> FileStat:
         """Take what counts out of a stat result."""
         return cls(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
+
+    def still(self, status: os.stat_result) -> bool:
+        """Tell whether a stat result is that of this very file, unchanged."""
+        return (
+            self.ctime == status.st_ctime_ns
+            and self.inode == status.st_ino
+            and self.size == status.st_size
+            and self.mtime == status.st_mtime_ns
+            and self.device == status.st_dev
+        )
 
 
 @dataclass
@@ -82,7 +93,7 @@ def walk(root: str | os.PathLike[str], include: Iterable[str] | None = None) -> 
         _Walker(tree).run()
     else:
         tree.files.extend(_included(tree, include))
-    tree.files.sort()
+    tree.files.sort(key=itemgetter(0))
     tree.empty_folders.sort()
     return tree
 
@@ -139,15 +150,14 @@ class _Walker:
         for entry in entries:
             found = True
             path = prefix + entry.name
-            if entry.is_dir(follow_symlinks=False):
+            if entry.is_file(follow_symlinks=False):
+                files.append(FileStat.of(path, entry.stat(follow_symlinks=False)))
+            elif entry.is_dir(follow_symlinks=False):
                 self._folders.append((path + "/", trail))
-                continue
-            if entry.is_symlink():
+            elif entry.is_symlink():
                 self._follow(path, trail)
-                continue
-            if not entry.is_file(follow_symlinks=False):
+            else:
                 raise _odd(path)
-            files.append(FileStat.of(path, entry.stat(follow_symlinks=False)))
         return found
 
     def _follow(self, path: str, trail: tuple[str, ...]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from airflow_mlpipe.datastores.azure_blob import wire
 from airflow_mlpipe.datastores.azure_blob.container import Container
 from airflow_mlpipe.datastores.azure_blob.listing import Blob
 from airflow_mlpipe.errors import DataError
@@ -28,18 +29,8 @@ def fetch(container: Container, blob: Blob, offset: int, size: int) -> bytes:
 
     :raises DataError: if it is another version now, or bytes are missing.
     """
-    from azure.core import MatchConditions  # noqa: PLC0415 - slow
-
     with container.errors("read", blob.path or ""), unchanged(blob):
-        stream = container.client.get_blob_client(blob.name).download_blob(
-            offset,
-            size,
-            etag=f'"{blob.etag}"',
-            match_condition=MatchConditions.IfNotModified,
-            max_concurrency=1,
-            decompress=False,
-        )
-        data = bytes(stream.readall())
+        data = wire.read_range(container, blob.name, blob.etag, offset, size)
     if len(data) != size:
         raise DataError(f"{len(data)} of {size} bytes of {blob.path!r} arrived. Try again.")
     return data

@@ -13,6 +13,7 @@ from airflow_mlpipe.content.walk import FileStat, Tree
 from airflow_mlpipe.datastores.azure_blob.container import BLOCK, Container
 from airflow_mlpipe.datastores.azure_blob.etags import Known
 from airflow_mlpipe.datastores.azure_blob.listing import DIGEST_MARK, FOLDER_MARK, UPLOAD_MARK, marks_of, plain_etag
+from airflow_mlpipe.datastores.azure_blob.wire import put_new
 from airflow_mlpipe.datastores.base import Progress
 from airflow_mlpipe.datastores.lanes import Lanes
 from airflow_mlpipe.datastores.staging import taken
@@ -61,10 +62,8 @@ class Sender:
             data = source.read(file.size)
         digest = f"blake3:{blake3(data).hexdigest()}"
 
-        def put() -> dict[str, Any]:
-            return self._container.blob(path).upload_blob(
-                data, overwrite=False, metadata=self._marks(digest), validate_content=True
-            )
+        def put() -> str:
+            return put_new(self._container, self._container.name_of(path), data, self._marks(digest))
 
         known = self._created(path, put, file.size, digest)
         self._count(file.size)
@@ -99,13 +98,14 @@ class Sender:
             future.result()
         blob = self._container.blob(path)
 
-        def put() -> dict[str, Any]:
-            return blob.commit_block_list(
+        def put() -> str:
+            answer: dict[str, Any] = blob.commit_block_list(
                 [BlobBlock(name) for name in staged],
                 metadata=self._marks(digest),
                 match_condition=MatchConditions.IfMissing,
                 validate_content=True,
             )
+            return str(answer["etag"])
 
         known = self._created(path, put, size, digest)
         with self._container.errors("written", path):
@@ -114,13 +114,13 @@ class Sender:
             raise StoreError(f"{path!r} has {found.size} bytes in the container instead of {size}. Try again.")
         return known
 
-    def _created(self, path: str, put: Callable[[], dict[str, Any]], size: int, digest: str) -> tuple[str, Known]:
+    def _created(self, path: str, put: Callable[[], str], size: int, digest: str) -> tuple[str, Known]:
         """Make a blob that is not there yet; one that is there is ours if the answer to its making was lost."""
         from azure.core.exceptions import ResourceExistsError, ResourceModifiedError  # noqa: PLC0415 - slow
 
         with self._container.errors("written", path):
             try:
-                etag = put()["etag"]
+                etag = put()
             except (ResourceExistsError, ResourceModifiedError):
                 found = self._container.blob(path).get_blob_properties()
                 marks = marks_of(found.metadata)
