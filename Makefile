@@ -12,6 +12,9 @@
 #   make bench           the figures of docs/benchmarks, with the load of the machine
 #   make bench-overhead  what a first run costs over plain BashOperators
 #   make bench-triggerer a thousand deferred jobs in one triggerer
+#   make bench-reuse     those of reuse alone: digests, an unchanged run, transfers, lists (needs rclone)
+#   make soak-kill       publish and restore on a local store, killed at every system call (needs strace)
+#   make soak-race       16 processes create one record, 200 times; STORE=azurite takes that store
 #   make soak-flight     500 rounds of 20 processes on one key; STORE=azurite takes that store
 #   make soak-kills      200 workers killed at random moments; TARGET=ssh or local, KILLS=1000
 #   make soak-network    100 replies of the SSH server lost after what they tell was done
@@ -52,7 +55,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-stop landing azurite ray test check smoke bench soak-flight soak-gc soak-kills soak-network sshd build clean bench-overhead bench-triggerer soak-ends
+.PHONY: help venv demo demo-stop landing azurite ray test check smoke bench soak-flight soak-gc soak-kills soak-network sshd build clean bench-overhead bench-triggerer soak-ends bench-reuse soak-kill soak-race
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -156,6 +159,15 @@ bench-overhead: $(READY)
 
 bench-triggerer: $(READY)
 	@$(BIN)/python benchmarks/run_all.py triggerer
+
+bench-reuse: $(READY) $(AZURITE)/.ready
+	@$(BIN)/python benchmarks/run_all.py reuse_hash noop_laptop reuse_transfer reuse_listing
+
+soak-kill: $(READY)
+	@$(BIN)/python benchmarks/soak_kill.py
+
+soak-race: $(READY) $(if $(filter azurite,$(STORE)),$(AZURITE)/.ready)
+	@$(BIN)/python benchmarks/soak_race.py --store $(or $(STORE),local)
 
 soak-flight: $(READY) $(if $(filter azurite,$(STORE)),$(AZURITE)/.ready)
 	@$(BIN)/python -m benchmarks.soak_single_flight --store $(or $(STORE),local)

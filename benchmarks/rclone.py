@@ -27,7 +27,9 @@ def ensure() -> str:
     """
     command = shutil.which("rclone")
     if command is None:
-        raise BenchmarkError("rclone is not installed. Debian, Ubuntu: apt-get install rclone; then take the figure again.")
+        raise BenchmarkError(
+            "rclone is not installed. Debian, Ubuntu: apt-get install rclone; then take the figure again."
+        )
     return command
 
 

@@ -1,4 +1,4 @@
-"""The identity of many blobs, from their list and what is known of their ETags, against the bare requests for the list."""
+"""The identity of many blobs, from their list and known ETags, against the bare requests for that list."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def run(settings: Settings) -> list[Report]:
         samples = interleave({_OURS: lambda: ours(store, BLOBS), _RAW: lambda: raw(place, BLOBS)}, settings.repeats)
     peer = Row(_RAW, samples[_RAW])
     row = compared(_OURS, samples[_OURS], peer)
-    bound = Bound("the identity takes at most 1.3 times as long as the list alone", row.ratio or 0.0, 1.3, "at most", "x")
+    bound = Bound(
+        "the identity takes at most 1.3 times as long as the list alone", row.ratio or 0.0, 1.3, "at most", "x"
+    )
     note = "Pages of 5,000 with metadata. The identity is the digest over names, sizes and contents; no blob is read."
     return [Report(f"Identity of {BLOBS:,} blobs on Azurite", [row, peer], [bound], [note])]
 

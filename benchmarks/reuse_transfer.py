@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from airflow_mlpipe.content import FileEntry
 from airflow_mlpipe.content.digest import scan
 from airflow_mlpipe.testing.azurite import AzuriteServer
 from benchmarks import azure_sdk, rclone
@@ -66,7 +67,10 @@ def both_ways(settings: Settings, server: AzuriteServer, data: Data) -> list[Rep
         settings.repeats,
     )
     place.drop()
-    return [_report(f"{data.title}, to Azurite", uploads, data), _report(f"{data.title}, from Azurite", downloads, data)]
+    return [
+        _report(f"{data.title}, to Azurite", uploads, data),
+        _report(f"{data.title}, from Azurite", downloads, data),
+    ]
 
 
 def ours_up(folder: Path, place: Place, source: Path) -> Sample:
@@ -110,7 +114,7 @@ def _uploaded(server: AzuriteServer, data: Data, up: Up) -> Sample:
     place = Place.fresh(server)
     sample = up(place, data.folder)
     there = {name: size for name, size in place.sizes().items() if name.startswith(f"{data.folder.name}/")}
-    sent = {f"{data.folder.name}/{entry.path}": entry.size for entry in (scan(data.folder) or _nothing(data)).entries}
+    sent = {f"{data.folder.name}/{entry.path}": entry.size for entry in _sent(data)}
     place.drop()
     if there != sent:
         raise BenchmarkError(f"{len(there)} blobs with {sum(there.values())} bytes arrived instead of {len(sent)}")
@@ -129,8 +133,11 @@ def _downloaded(settings: Settings, place: Place, data: Data, down: Down) -> Sam
     return sample
 
 
-def _nothing(data: Data) -> BenchmarkError:
-    raise BenchmarkError(f"there is nothing at {data.folder}")
+def _sent(data: Data) -> tuple[FileEntry, ...]:
+    manifest = scan(data.folder)
+    if manifest is None:
+        raise BenchmarkError(f"there is nothing at {data.folder}")
+    return manifest.entries
 
 
 def _report(title: str, samples: Mapping[str, list[Sample]], data: Data) -> Report:

@@ -7,17 +7,22 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from azure.core.exceptions import ServiceResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest
-from azure.storage.blob import BlobClient, ContentSettings
+from azure.core.rest._http_response_impl import HttpResponseImpl
+from azure.storage.blob import ContentSettings
 
+from airflow_mlpipe.content import Manifest
 from airflow_mlpipe.content.digest import scan
 from airflow_mlpipe.content.markers import is_marker
 from airflow_mlpipe.datastores.azure_blob.store import AzureBlobDatastore
@@ -66,13 +71,15 @@ def tree(tmp_path: Path) -> Path:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the blobs that are read."""
     names: list[str] = []
-    original = BlobClient.download_blob
+    original = RequestsTransport.send
 
-    def counted(self: BlobClient, *arguments: Any, **options: Any) -> Any:
-        names.append(self.blob_name)
-        return original(self, *arguments, **options)
+    def counted(self: RequestsTransport, request: Any, **options: Any) -> Any:
+        place, _, query = request.url.partition("?")
+        if request.method == "GET" and "comp=list" not in query:
+            names.append(unquote(place.split("/", 5)[5]))
+        return original(self, request, **options)
 
-    monkeypatch.setattr(BlobClient, "download_blob", counted)
+    monkeypatch.setattr(RequestsTransport, "send", counted)
     return names
 
 
@@ -256,7 +263,19 @@ def test_a_killed_upload_of_other_bytes_is_not_mixed_in(
     with pytest.raises(DataError, match="exists already"):
         store.upload(tree, "set")
     assert store.remove("set")
-    assert store.upload(tree, "set") == scan(tree)
+    assert _uploaded_in_the_end(store, tree) == scan(tree)
+
+
+def _uploaded_in_the_end(store: AzureBlobDatastore, tree: Path) -> Manifest | None:
+    """Upload; a busy service may still carry out what the dead process had asked for, so remove that again."""
+    deadline = time.monotonic() + 60
+    sent = None
+    while sent is None and time.monotonic() < deadline:
+        with suppress(DataError):
+            sent = store.upload(tree, "set")
+        if sent is None:
+            store.remove("set")
+    return sent
 
 
 def test_a_lost_answer_is_a_success(store: AzureBlobDatastore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,17 +308,14 @@ def test_what_arrives_damaged_is_refused(
 ) -> None:
     (tmp_path / "a").write_bytes(os.urandom(100_000))
     store.upload(tmp_path / "a", "a")
-    original = BlobClient.download_blob
+    original = HttpResponseImpl.iter_raw
 
-    class Liar:
-        def __init__(self, stream: Any) -> None:
-            self.properties, self._stream = stream.properties, stream
+    def lie(self: HttpResponseImpl) -> Iterator[bytes]:
+        data = b"".join(original(self))
+        damaged = {"short": data[:-1], "flipped": b"~" + data[1:], "empty": b""}[how]
+        yield data if "comp=list" in self.request.url else damaged
 
-        def readall(self) -> bytes:
-            data: bytes = self._stream.readall()
-            return {"short": data[:-1], "flipped": b"~" + data[1:], "empty": b""}[how]
-
-    monkeypatch.setattr(BlobClient, "download_blob", lambda self, *a, **o: Liar(original(self, *a, **o)))
+    monkeypatch.setattr(HttpResponseImpl, "iter_raw", lie)
     with pytest.raises(DataError, match=r"arrived|did not arrive as they were stored"):
         store.download("a", tmp_path / "copy")
     assert not (tmp_path / "copy").exists()

@@ -18,6 +18,10 @@ _MAX_NAME = 1024
 _MAX_SEGMENTS = 254
 _CODE = r"(?:0[0-9a-f]|1[0-9a-f]|20|2e|5c|7[ef]|[89a-f][0-9a-f])"
 _UNSAFE = re.compile(rf"[\x00-\x1f\x7f-\x9f\\\ufffe\uffff\udc80-\udcff]|[. ]\Z|~(?={_CODE})")
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*")
+"""Most names: nothing in them means anything to the service, to a disk or to us."""
+
+_MAX_PLAIN = 255
 _ESCAPE = re.compile(rb"~(" + _CODE.encode() + rb")")
 
 
@@ -34,6 +38,8 @@ def to_path(name: str) -> str | None:
 
     A path in the datastore's own folder is one of ours too.
     """
+    if len(name) <= _MAX_PLAIN and _PLAIN.fullmatch(name):
+        return name
     raw = _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), name.encode("utf-8", "surrogatepass"))
     path = raw.decode("utf-8", "surrogateescape")
     try:
