@@ -188,6 +188,39 @@ class ReuseStoreContract:
         assert store.publish(again)
         assert store.find(KEY).record == again
 
+    @pytest.mark.parametrize("how", ["flip", "truncate", "empty", "delete", "swap"])
+    def test_no_damage_to_any_file_of_an_entry_is_reused(
+        self, store: ReuseStore, datastore: Datastore, tmp_path: Path, how: str
+    ) -> None:
+        files = {name: data + b"other" for name, data in FILES.items()}
+        one, two = compute(store, tmp_path), compute(store, tmp_path, OTHER_KEY, files, b"c,d\n")
+        store.publish(one)
+        store.publish(two)
+        whole = {key: datastore.read(key) or b"" for key in datastore.keys("mlpipe/")}
+        names = {"record": f"mlpipe/reuse/ab/{KEY}.json"}
+        names |= {key.removeprefix(one.attempt): key for key in whole if key.startswith(f"{one.attempt}/")}
+        assert len(names) == 1 + 2 + len(FILES) + 1, "a record, two manifests, the files of two outputs"
+        for name, key in names.items():
+            other = f"mlpipe/reuse/cd/{OTHER_KEY}.json" if name == "record" else two.attempt + name
+            changes = {key: whole[other], other: whole[key]} if how == "swap" else {key: damage(whole[key], how)}
+            if how == "delete":
+                assert datastore.delete(key)
+            for place, data in changes.items() if how != "delete" else ():
+                if data != whole[place]:
+                    self.spoil(datastore, place, data)
+            self.check_damage(
+                store, {KEY: one, OTHER_KEY: two}, name, hurt=how == "delete" or changes[key] != whole[key]
+            )
+            for place in changes:
+                datastore.replace(place, whole[place])
+            assert (store.find(KEY).record, store.find(OTHER_KEY).record) == (one, two)
+
+    def check_damage(self, store: ReuseStore, records: dict[str, ReuseRecord], name: str, *, hurt: bool) -> None:
+        """Look at what is found; a manifest explains damage and proves nothing, so its own damage does not matter."""
+        found = {key: store.find(key).record for key in records}
+        assert found[KEY] in ((None,) if hurt and not name.endswith(".manifest.json") else (records[KEY],))
+        assert found[OTHER_KEY] in (None, records[OTHER_KEY])
+
     def test_a_missing_port_says_so(self, store: ReuseStore, datastore: Datastore, tmp_path: Path) -> None:
         record = compute(store, tmp_path)
         store.publish(record)

@@ -6,10 +6,8 @@ import gzip
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -81,24 +79,6 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(RequestsTransport, "send", counted)
     return names
-
-
-def test_sixteen_racing_creates_have_one_winner_two_hundred_times(store: AzureBlobDatastore) -> None:
-    racers, rounds = 16, 200
-    gate = threading.Barrier(racers)
-
-    def race(racer: int) -> list[bool]:
-        won = []
-        for turn in range(rounds):
-            gate.wait()
-            won.append(store.create(f"race/{turn}", f"{racer} ".encode() * 500))
-        return won
-
-    with ThreadPoolExecutor(racers) as pool:
-        results = list(pool.map(race, range(racers)))
-    for turn in range(rounds):
-        (winner,) = [racer for racer in range(racers) if results[racer][turn]]
-        assert store.read(f"race/{turn}") == f"{winner} ".encode() * 500
 
 
 def test_another_machine_knows_an_upload_without_reading_it(
