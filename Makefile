@@ -21,6 +21,7 @@
 #   make sshd            an SSH server for the tests, from Debian's packages; needs root
 #   make soak-ends       20 each: long steps marked failed, cleared, timed out in a real Airflow
 #   make soak-gc         24,000 random steps of garbage collection against plain dictionaries
+#   make soak-gc         24,000 random steps of garbage collection against plain dictionaries; STORE=azurite: 600 there
 #   make build           sdist and wheel in dist/
 #   make clean           remove what these targets made, but for the virtual environment
 #
@@ -183,6 +184,9 @@ soak-ends: $(READY)
 
 soak-gc: $(READY)
 	@$(BIN)/python benchmarks/soak_gc.py
+
+soak-gc: $(READY) $(if $(filter azurite,$(STORE)),$(AZURITE)/.ready)
+	@$(BIN)/python benchmarks/soak_gc.py --store $(if $(filter azurite,$(STORE)),azurite,here)
 
 build: $(READY)
 	@rm -rf build dist

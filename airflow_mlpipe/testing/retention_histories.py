@@ -1,8 +1,8 @@
 """Random histories of a workspace with garbage collection, compared with plain dictionaries.
 
-Steps are begun, end, fail, crash and are reused; results are registered, pinned and damaged; the clock moves on; one
-collection looks, another one acts, a third is cut off after any of its deeds, and old looks are acted on later. At
-every moment what somebody needs is whole, what was used lately is found, and in the end nothing else is left.
+Steps are begun, end, fail, crash and are reused by two clients; results are registered, pinned and damaged; the clock
+moves on; one collection looks, another one acts, a third is cut off after any of its deeds, and old looks are acted on
+later. At every moment what somebody needs is whole, what was used lately is found, and in the end nothing else is left.
 """
 
 from __future__ import annotations
@@ -49,13 +49,24 @@ class _Run:
     last: datetime
     job: JobRecord | None = None
     ended: bool = False
+    crashed: bool = False
     outputs: set[str] = field(default_factory=set)
+
+
+def two_clients(make: Callable[[], Workspace]) -> list[Workspace]:
+    """Return two workspaces over one store, or one where the store is seen by its own workspace alone."""
+    clients = [make(), make()]
+    clients[0].datastore().create("mlpipe/probe", b"")
+    shared = clients[1].datastore().read("mlpipe/probe") is not None
+    clients[0].datastore().delete("mlpipe/probe")
+    return clients if shared else clients[:1]
 
 
 def retention_histories(make: Callable[[Path], Workspace], examples: int = 15, steps: int = 40) -> type[TestCase]:
     """Return a test case that tries random histories.
 
-    :param make: gives a workspace with nothing in it, for a fresh folder.
+    :param make: gives a workspace with nothing in it, for a fresh folder; asked for the same folder again it gives
+        another client of the same store.
     :param examples: number of histories.
     :param steps: length of each.
     """
@@ -89,10 +100,11 @@ class _Histories(RuleBasedStateMachine):
         super().__init__()
         self._temporary = tempfile.TemporaryDirectory()
         self.folder = Path(self._temporary.name)
-        self.workspace = self.open(self.folder)
         self.now = datetime.now(timezone.utc) + timedelta(days=2)
-        self.store = self.workspace.reuse
-        self.store.marks = UseMarks(self.store.datastore, "mlpipe/used", lambda: self.now)
+        self.clients = two_clients(lambda: self.open(self.folder))
+        for client in self.clients:
+            client.reuse.marks = UseMarks(client.reuse.datastore, "mlpipe/used", lambda: self.now)
+        self.workspace, self.store = self.clients[0], self.clients[0].reuse
         self.runs: list[_Run] = []
         self.published: dict[str, ReuseRecord] = {}
         self.used: dict[str, datetime] = {}
@@ -109,6 +121,13 @@ class _Histories(RuleBasedStateMachine):
         """Let everything come to rest, look a last time, and remove the folder."""
         self.settle()
         self._temporary.cleanup()
+
+    @rule(number=st.sampled_from([0, 1]))
+    def turn_to(self, number: int) -> None:
+        """What follows is done by this client; it knows only what it finds in the store."""
+        self.workspace = self.clients[number % len(self.clients)]
+        self.store = self.workspace.reuse
+        COUNTS["changes of client"] += 1
 
     @rule(pipeline=_PIPELINES, key=_KEYS, register=st.booleans())
     def run_through(self, pipeline: str, key: str, register: bool) -> None:
@@ -137,11 +156,25 @@ class _Histories(RuleBasedStateMachine):
         """A step ends well."""
         self._succeed(data.draw(st.sampled_from(self._open())), register)
 
+    @precondition(lambda self: self._open())
+    @rule(data=st.data())
+    def crash(self, data: st.DataObject) -> None:
+        """A worker dies between the record of a result and the end of its step; a retry may finish it later."""
+        run = data.draw(st.sampled_from(self._open()))
+        self._publish(run, self._ref(run.attempt))
+        run.crashed = True
+        COUNTS["crashed"] += 1
+
     def _succeed(self, run: _Run, register: bool) -> None:
         ref = self._ref(run.attempt)
         if register:
             self.workspace.registry.register("dataset", "d", ref)
             self.assets.add(run.attempt)
+        self._publish(run, ref)
+        self._end(run, run.attempt, ref, "ran")
+        COUNTS["finished"] += 1
+
+    def _publish(self, run: _Run, ref: DataRef) -> None:
         record = ReuseRecord(
             key=run.key, nonce=secrets.token_hex(8), parts={}, attempt=run.attempt, outputs={"o": ref},
             pipeline=run.pipeline, run_id=run.run_id, step="s", seconds=1, created=self.now,
@@ -149,14 +182,12 @@ class _Histories(RuleBasedStateMachine):
         if self.store.publish(record):
             self.published[run.key] = record
         self.used[run.key] = self.now
-        self._end(run, run.attempt, ref, "ran")
-        COUNTS["finished"] += 1
 
-    @precondition(lambda self: self._open())
+    @precondition(lambda self: any(not run.crashed for run in self._open()))
     @rule(data=st.data())
     def fail(self, data: st.DataObject) -> None:
         """A step fails: its job has ended, its data are nobody's."""
-        run = data.draw(st.sampled_from(self._open()))
+        run = data.draw(st.sampled_from([run for run in self._open() if not run.crashed]))
         self._close(run, "failed")
         COUNTS["failed"] += 1
 
