@@ -1,7 +1,7 @@
 # Everything a person or CI does with a checkout. A bare machine needs Python 3.10 or later and make.
 #
 #   make demo            the flight delay pipeline on a real Airflow; KEEP=1 leaves Airflow up,
-#                        STORE=azurite keeps outputs and records in Azure Blob Storage
+#                        STORE=azurite keeps outputs and records in Azure Blob Storage (CREDENTIAL=sas_token: with a SAS)
 #   make demo-stop       end an Airflow that KEEP=1 left up
 #   make landing         the files that `mlpipe run example_dags/flight_delays/pipeline.yml` reads
 #   make test            all checks, then all tests
@@ -33,6 +33,7 @@ KEEP ?=
 STORE ?= local
 TARGET ?=
 KILLS ?=
+CREDENTIAL ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 AZURITE := .azurite
@@ -88,7 +89,7 @@ $(READY): constraints.txt setup.cfg pyproject.toml | $(BIN)/uv
 	@touch $@
 
 demo: $(READY) $(if $(filter azurite,$(STORE)),$(AZURITE)/.ready)
-	@$(BIN)/python example_dags/flight_delays/demo.py --store $(STORE) $(if $(filter 1 yes true,$(KEEP)),--keep)
+	@$(BIN)/python example_dags/flight_delays/demo.py --store $(STORE) $(if $(CREDENTIAL),--credential $(CREDENTIAL)) $(if $(filter 1 yes true,$(KEEP)),--keep)
 
 demo-stop: $(READY)
 	@$(BIN)/python example_dags/flight_delays/demo.py --stop

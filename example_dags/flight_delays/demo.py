@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 from demo_report import registry_faults, short, show_registry, show_runs
-from demo_store import key_faults, use_azurite
+from demo_store import CREDENTIALS, secret_faults, use_azurite
 from landing import lay_out
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -54,6 +54,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave Airflow up at the end")
     parser.add_argument("--stop", action="store_true", help="end an Airflow that --keep left up")
     parser.add_argument("--store", choices=("local", "azurite"), default="local", help="where outputs and records go")
+    parser.add_argument("--credential", choices=CREDENTIALS, default=CREDENTIALS[0], help="how Azurite knows us")
     arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -61,7 +62,7 @@ def main() -> int:
         console.print("Airflow is stopped." if stop_kept() else "No demo is running.")
         return 0
     try:
-        return demo(arguments.keep, arguments.store)
+        return demo(arguments.keep, arguments.store, arguments.credential)
     except (DemoError, MLPipeError, RuntimeError, TimeoutError) as error:
         console.print(f"The demo failed: {error}", style="red", markup=False, highlight=False)
         return 1
@@ -74,16 +75,17 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def demo(keep: bool, store: str = "local") -> int:
+def demo(keep: bool, store: str = "local", credential: str = CREDENTIALS[0]) -> int:
     """Set up, run, report.
 
     :param keep: leave Airflow up.
     :param store: ``azurite`` for a Blob account of its own as the default datastore.
+    :param credential: what that account is reached with.
     :returns: exit code.
     """
     began = time.monotonic()
     set_up()
-    azurite = start_azurite() if store == "azurite" else None
+    azurite = start_azurite(credential) if store == "azurite" else None
     server = AirflowServer(ROOT / "airflow", ROOT / "dags", config={"core.dags_are_paused_at_creation": "True"})
     kept = False
     try:
@@ -112,10 +114,10 @@ def demo(keep: bool, store: str = "local") -> int:
     return 0
 
 
-def start_azurite() -> AzuriteServer:
+def start_azurite(credential: str) -> AzuriteServer:
     """Start Azurite and make it the default datastore."""
     with console.status("Starting Azurite"):
-        azurite = use_azurite(ROOT / "workspace.yml", ROOT / "azurite")
+        azurite = use_azurite(ROOT / "workspace.yml", ROOT / "azurite", credential)
     console.print(f"Outputs and records go to Azure Blob Storage: {azurite.account_url}", highlight=False)
     return azurite
 
@@ -218,7 +220,7 @@ def report(azurite: AzuriteServer | None) -> list[str]:
     show_registry(console, workspace, "flight-delays")
     faults = registry_faults(workspace, DAG, "flight-delays")
     if azurite:
-        faults += key_faults(azurite, ROOT)
+        faults += secret_faults(azurite, ROOT)
     again = [record.step for record in last if record.decision != "reused"]
     if again:
         faults.append(f"The last run should have reused every step but ran {', '.join(again)}.")

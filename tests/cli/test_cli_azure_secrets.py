@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime
 import json
 import logging
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus, unquote
+from urllib.parse import quote, unquote
 
 import pytest
 from azure.storage.blob import AccountSasPermissions, ContainerClient, ResourceTypes, generate_account_sas
@@ -18,6 +18,7 @@ from airflow_mlpipe.cli.main import main
 from airflow_mlpipe.errors import MLPipeError
 from airflow_mlpipe.testing.azure_tokens import FakeCredential
 from airflow_mlpipe.testing.azurite import AzuriteServer
+from airflow_mlpipe.testing.leaks import forms, leaks
 from airflow_mlpipe.workspace import load_workspace
 
 PIPELINE = """
@@ -58,15 +59,6 @@ def account_sas(server: AzuriteServer, hours: int = 1) -> str:
         permission=AccountSasPermissions(read=True, write=True, delete=True, list=True, add=True, create=True),
         expiry=datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=hours),
     )
-
-
-def forms(secret: str) -> set[str]:
-    raw = secret.encode()
-    plain = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), unquote(secret)}
-    encoded = {b64encode(raw).decode().rstrip("="), urlsafe_b64encode(raw).decode().rstrip("=")}
-    # Within a longer text that is encoded as a whole, base64 depends on what stands before.
-    shifted = {b64encode(b"x" * shift + raw).decode()[4:-4] for shift in (1, 2)}
-    return plain | encoded | shifted
 
 
 @pytest.fixture(params=["account_key", "connection_string", "sas_token", "sas_file", "token"])
@@ -126,10 +118,11 @@ def test_no_secret_is_left_anywhere(
     seen += [said.out, said.err, caplog.text, "\n".join(repr(record.__dict__) for record in caplog.records)]
     seen += [path.read_bytes().decode("utf-8", "replace") for path in tmp_path.rglob("*") if path.is_file()]
     seen += everything_in(server, container)
-    needles = {form for secret in secrets() for form in forms(secret) if len(form) > 8}
+    needles = {form for secret in secrets() for form in forms(secret)}
     assert len(needles) >= 4
     assert len(seen) > 25
     assert [needle for needle in needles if any(needle in text for text in seen)] == []
+    assert leaks(tmp_path, secrets()) == []
 
 
 def forced_errors(folder: Path, settings: dict[str, Any]) -> list[str]:
@@ -176,3 +169,33 @@ def test_an_expired_signature_is_explained(
     with pytest.raises(MLPipeError, match="expired") as caught:
         load_workspace(tmp_path / "workspace.yml").datastore().read("a")
     assert "sig" not in str(caught.value)
+
+
+@pytest.mark.parametrize("how", ["raw", "url", "base64", "inside", "name"])
+def test_a_leak_is_found(tmp_path: Path, how: str) -> None:
+    secret = "kq+9/Zr0" * 8
+    texts = {
+        "raw": f"key {secret}",
+        "url": f"?key={quote(secret, safe='')}",
+        "base64": b64encode(secret.encode()).decode(),
+        "inside": b64encode(f"the key is {secret}, keep it".encode()).decode(),
+    }
+    (tmp_path / "logs").mkdir()
+    assert leaks(tmp_path, [secret]) == []
+    place = tmp_path / "logs" / (quote(secret, safe="") if how == "name" else "task.log")
+    place.write_text(texts.get(how, ""))
+    assert leaks(tmp_path, [secret]) == [f"There is a secret in {place}."]
+    assert leaks(tmp_path, ["another secret"]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("https://a.blob.core.windows.net/c?sv=2021&sig=abcDEF%2B" + "x" * 40, "a SAS signature"),
+        ("Authorization: SharedKey account1:" + "Ab+/" * 11, "a signed request"),
+        ("AccountName=a;AccountKey=" + "Ab+/" * 22, "a connection string"),
+    ],
+)
+def test_credentials_of_anybody_are_found(tmp_path: Path, text: str, kind: str) -> None:
+    (tmp_path / "file").write_text(text)
+    assert leaks(tmp_path, []) == [f"There is {kind} in {tmp_path / 'file'}."]
