@@ -20,7 +20,6 @@
 #   make soak-network    100 replies of the SSH server lost after what they tell was done
 #   make sshd            an SSH server for the tests, from Debian's packages; needs root
 #   make soak-ends       20 each: long steps marked failed, cleared, timed out in a real Airflow
-#   make soak-gc         24,000 random steps of garbage collection against plain dictionaries
 #   make soak-gc         24,000 random steps of garbage collection against plain dictionaries; STORE=azurite: 600 there
 #   make build           sdist and wheel in dist/
 #   make clean           remove what these targets made, but for the virtual environment
@@ -154,7 +153,7 @@ smoke-%: constraints-airflow-%.txt $(READY)
 	@PATH=$(abspath $(VENV)-airflow-$*/bin):$$PATH $(VENV)-airflow-$*/bin/python -m pytest -q -W default -p no:cacheprovider tests/operators/test_operators_execute.py tests/airflow_real/test_airflow_runs.py::test_reuse_clear_and_modes
 
 bench: $(READY)
-	@$(BIN)/python benchmarks/run_all.py
+	@$(BIN)/python benchmarks/run_all.py parse noop_laptop noop_scheduler
 
 bench-overhead: $(READY)
 	@$(BIN)/python benchmarks/run_all.py overhead
@@ -182,9 +181,6 @@ soak-network: $(READY) /usr/sbin/sshd
 
 soak-ends: $(READY)
 	@$(BIN)/python -m benchmarks.soak_ends
-
-soak-gc: $(READY)
-	@$(BIN)/python benchmarks/soak_gc.py
 
 soak-gc: $(READY) $(if $(filter azurite,$(STORE)),$(AZURITE)/.ready)
 	@$(BIN)/python benchmarks/soak_gc.py --store $(if $(filter azurite,$(STORE)),azurite,here)
