@@ -13,7 +13,7 @@
 #   make bench-overhead  what a first run costs over plain BashOperators
 #   make bench-triggerer a thousand deferred jobs in one triggerer
 #   make bench-reuse     those of reuse alone: digests, an unchanged run, transfers, lists (needs rclone)
-#   make soak-kill       publish and restore on a local store, killed at every system call (needs strace)
+#   make soak-syscalls   publish and restore on a local store, killed at every system call (needs strace)
 #   make soak-race       16 processes create one record, 200 times; STORE=azurite takes that store
 #   make soak-flight     500 rounds of 20 processes on one key; STORE=azurite takes that store
 #   make soak-kills      200 workers killed at random moments; TARGET=ssh or local, KILLS=1000
@@ -56,7 +56,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-stop landing azurite ray test check smoke bench soak-flight soak-gc soak-kills soak-network sshd build clean bench-overhead bench-triggerer soak-ends bench-reuse soak-kill soak-race
+.PHONY: help venv demo demo-stop landing azurite ray test check smoke bench soak-flight soak-gc soak-kills soak-network sshd build clean bench-overhead bench-triggerer soak-ends bench-reuse soak-race soak-syscalls
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -153,7 +153,7 @@ smoke-%: constraints-airflow-%.txt $(READY)
 	@PATH=$(abspath $(VENV)-airflow-$*/bin):$$PATH $(VENV)-airflow-$*/bin/python -m pytest -q -W default -p no:cacheprovider tests/operators/test_operators_execute.py tests/airflow_real/test_airflow_runs.py::test_reuse_clear_and_modes
 
 bench: $(READY)
-	@$(BIN)/python benchmarks/run_all.py parse noop_laptop noop_scheduler
+	@$(BIN)/python benchmarks/run_all.py
 
 bench-overhead: $(READY)
 	@$(BIN)/python benchmarks/run_all.py overhead
@@ -164,8 +164,8 @@ bench-triggerer: $(READY)
 bench-reuse: $(READY) $(AZURITE)/.ready
 	@$(BIN)/python benchmarks/run_all.py reuse_hash noop_laptop reuse_transfer reuse_listing
 
-soak-kill: $(READY)
-	@$(BIN)/python benchmarks/soak_kill.py
+soak-syscalls: $(READY)
+	@$(BIN)/python benchmarks/soak_syscalls.py
 
 soak-race: $(READY) $(if $(filter azurite,$(STORE)),$(AZURITE)/.ready)
 	@$(BIN)/python benchmarks/soak_race.py --store $(or $(STORE),local)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-_SOAK = Path(__file__).parents[2] / "benchmarks" / "soak_kill.py"
+_SOAK = Path(__file__).parents[2] / "benchmarks" / "soak_syscalls.py"
 POINTS = 24
 _PROGRAM = """
 import json, pathlib, sys

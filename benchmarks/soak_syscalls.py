@@ -1,4 +1,4 @@
-"""Publish and restore on a local store, killed at every system call: ``make soak-kill``. Needs strace.
+"""Publish and restore on a local store, killed at every system call: ``make soak-syscalls``. Needs strace.
 
 After each kill: no half output under its name, no hit with other bytes, and the next run succeeds. Prints one line of
 JSON for each of the two; the exit code is 1 if a promise was broken.
@@ -132,7 +132,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     good = True
     for case in (Publish, Restore):
-        with tempfile.TemporaryDirectory(prefix="soak-kill-") as folder:
+        with tempfile.TemporaryDirectory(prefix="soak-syscalls-") as folder:
             result = soak(case, Path(folder), options.points)
         print(json.dumps(result), flush=True)
         good &= not result["broken"]
