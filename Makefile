@@ -9,7 +9,7 @@
 #   make ray             Ray, from PyPI, in an environment of its own in the user's cache folder; for tests
 #   make check           ruff, mypy, import-linter
 #   make smoke           a short run on the oldest Airflow lines that are supported, 3.1 and 3.2
-#   make bench           the figures of docs/benchmarks, with the load of the machine
+#   make bench           parsing and unchanged runs, on the laptop and in Airflow, with the load of the machine
 #   make bench-overhead  what a first run costs over plain BashOperators
 #   make bench-triggerer a thousand deferred jobs in one triggerer
 #   make bench-reuse     those of reuse alone: digests, an unchanged run, transfers, lists (needs rclone)
@@ -153,7 +153,7 @@ smoke-%: constraints-airflow-%.txt $(READY)
 	@PATH=$(abspath $(VENV)-airflow-$*/bin):$$PATH $(VENV)-airflow-$*/bin/python -m pytest -q -W default -p no:cacheprovider tests/operators/test_operators_execute.py tests/airflow_real/test_airflow_runs.py::test_reuse_clear_and_modes
 
 bench: $(READY)
-	@$(BIN)/python benchmarks/run_all.py
+	@$(BIN)/python benchmarks/run_all.py parse noop_laptop noop_scheduler
 
 bench-overhead: $(READY)
 	@$(BIN)/python benchmarks/run_all.py overhead
