@@ -20,7 +20,7 @@ from airflow_mlpipe.workspace import Workspace, load_workspace
 from benchmarks import ends
 
 DAGS = """
-from airflow.sdk import DAG, Param, TaskGroup
+from airflow.sdk import DAG, Asset, Param, TaskGroup
 from airflow_mlpipe.operators import (
     BranchOperator,
     CommandOperator,
@@ -79,6 +79,26 @@ with DAG("branched", schedule=None, params={"good": Param("true", type="string")
     )
     PlanOperator(task_id="plan") >> check
     decide >> [deploy, repair]
+
+ASSET = Asset(name="dataset/watched", uri="mlpipe://dataset/watched")
+
+with DAG("making", schedule=None, params={"text": TEXT}):
+    make = CommandOperator(
+        task_id="make",
+        command="echo ${{inputs.text}} > ${{outputs.o}}/x",
+        inputs={"text": "${{parent.inputs.text}}"},
+        outputs={"o": {"name": "watched"}},
+        outlets=[ASSET],
+    )
+    PlanOperator(task_id="plan") >> make
+
+with DAG("taking", schedule=[ASSET]):
+    CommandOperator(
+        task_id="take",
+        command="cat ${{inputs.data}}/x > ${{outputs.o}}/copy",
+        inputs={"data": {"path": "azureml:watched@latest"}},
+        outputs={"o": {}},
+    )
 
 LONG = \'\'\'echo begun; echo $$ > ${{outputs.o}}/pid; sleep 301 & echo $! > ${{outputs.o}}/child; \\
 for i in $(seq ${{inputs.n}}); do sleep 0.5; echo tick $i; done; kill %1; echo ended\'\'\'
@@ -169,7 +189,18 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
     environment = {"AIRFLOW_CONN_MLPIPE_DEFAULT": connection, **plugin}
     server = AirflowServer(project.folder / "airflow", project.folder / "dags", config=config, environment=environment)
     with server:
-        for dag_id in ("flow", "held", "deferred", "failing", "watching", "sweeping", "branched", *ends.DAG_IDS):
+        for dag_id in (
+            "flow",
+            "held",
+            "deferred",
+            "failing",
+            "watching",
+            "sweeping",
+            "branched",
+            "making",
+            "taking",
+            *ends.DAG_IDS,
+        ):
             server.api.wait_dag(dag_id)
             server.api.unpause(dag_id)
         yield RealAirflow(server, project)

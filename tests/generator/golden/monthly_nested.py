@@ -1,5 +1,5 @@
 # Written by airflow-mlpipe 0.1.0 (template general): change the spec, not this file.
-# spec hash: sha256:c6a92dd84454bb15af1a057aa5beecbf3a11dd23d20527977850d3ffed5fea36
+# spec hash: sha256:8aca7af9dc7cfce60a8750d6e64336f20271a7ac1581cd24bbf8ef6b56cf8ecf
 # spec: ../pipelines/schedules/monthly.yml
 """Monthly comparison: Compares the regions once a month.
 
@@ -28,6 +28,20 @@ with DAG(
     doc_md=__doc__,
     params={
         "rounds": Param(7, type="integer"),
+        "east": Param(
+            None,
+            type=["string", "null"],
+            pattern="^azureml:",
+            mlpipe_data=True,
+            description="Empty: as in the pipeline. Else azureml://datastores/<name>/paths/<path> or azureml:<name>:<version>.",
+        ),
+        "west": Param(
+            None,
+            type=["string", "null"],
+            pattern="^azureml:",
+            mlpipe_data=True,
+            description="Empty: as in the pipeline. Else azureml://datastores/<name>/paths/<path> or azureml:<name>:<version>.",
+        ),
         "reuse": Param(
             "auto",
             type="string",
@@ -51,7 +65,9 @@ with DAG(
             task_id="clean",
             command="python clean.py --raw ${{inputs.raw}} --out ${{outputs.rows}}",
             code="../pipelines/nested/src",
-            inputs={"raw": {"path": "../pipelines/schedules/east"}},
+            inputs={
+                "raw": {"path": "../pipelines/schedules/east", "parameter": "east"},
+            },
             outputs={"rows": {"type": "uri_folder"}},
             compute="gpu-box",
             retries=2,
@@ -87,7 +103,12 @@ with DAG(
             task_id="clean",
             command="python clean.py --raw ${{inputs.raw}} --out ${{outputs.rows}}",
             code="../pipelines/nested/src",
-            inputs={"raw": {"path": "azureml://datastores/landing/paths/west"}},
+            inputs={
+                "raw": {
+                    "path": "azureml://datastores/landing/paths/west",
+                    "parameter": "west",
+                },
+            },
             outputs={"rows": {"type": "uri_folder"}},
             compute="gpu-box",
             trigger_rule="none_failed",
