@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from airflow_mlpipe.compute import loop
 from airflow_mlpipe.compute.base import ComputeTarget, JobHandle, JobState, JobStatus
 from airflow_mlpipe.content import DataRef
-from airflow_mlpipe.errors import ComputeError, StepFailedError, SubmitRejectedError
+from airflow_mlpipe.errors import ComputeError, StepFailedError, SubmitRejectedError, TransientComputeError
 from airflow_mlpipe.execution.choice import Choice, choose, record_reuse
 from airflow_mlpipe.execution.explain import input_manifest_port
 from airflow_mlpipe.execution.finish import Ending
@@ -34,6 +34,8 @@ from airflow_mlpipe.tracking.base import JobRecord, RunRecord, StepRecord
 from airflow_mlpipe.workspace import Workspace
 
 _CANCEL_GRACE = 10.0
+_CANCEL_PATIENCE = 15.0
+_CANCEL_PAUSE = 0.5
 
 
 def begin(
@@ -101,12 +103,26 @@ def _start(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, job: JobR
 def abandon(workspace: Workspace, step: Step, run: RunInfo, ticket: Ticket) -> None:
     """End the job of one try because a person ended the try; other jobs of the step are left alone. Idempotent.
 
-    The record is marked first, so that a next try does not adopt a job that is being killed.
+    The record is marked first, so that a next try does not adopt a job that is being killed. A target that cannot be
+    reached is asked again for a while: Airflow gives a trigger half a minute to clean up.
+
+    :raises ComputeError: if the job could not be cancelled; a sweep finds it by its record.
     """
     for job in workspace.runs.jobs(run.pipeline, run.run_id, step.name):
         if job.ordinal == ticket.ordinal and job.ended is None:
             end_job(workspace, run, step.name, job, JobState.CANCELLED)
-    loop.run(workspace.compute(ticket.handle.target).cancel(ticket.handle, grace=1.0))
+    loop.run(_cancel(workspace.compute(ticket.handle.target), ticket.handle))
+
+
+async def _cancel(target: ComputeTarget, handle: JobHandle) -> None:
+    deadline = time.monotonic() + _CANCEL_PATIENCE
+    while True:
+        try:
+            return await target.cancel(handle, grace=1.0)
+        except TransientComputeError:
+            if time.monotonic() > deadline:
+                raise
+        await loop.sleep(_CANCEL_PAUSE)
 
 
 def upstream_outputs(workspace: Workspace, run: RunInfo, name: str) -> Mapping[str, DataRef] | None:

@@ -14,6 +14,7 @@ import yaml
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_mlpipe.errors import ConfigError, MLPipeError, StoreError
+from airflow_mlpipe.execution.hub import status_of
 from airflow_mlpipe.execution.lifecycle import begin
 from airflow_mlpipe.execution.planner import plan
 from airflow_mlpipe.execution.turns import Waiting
@@ -130,7 +131,7 @@ class MLPipeHook(BaseHook):
 
     def status(self, handle: JobHandle) -> JobStatus:
         """Return what is known of a job now."""
-        return asyncio.run(self.get_workspace().compute(handle.target).status([handle]))[0]
+        return asyncio.run(status_of(self.get_workspace().compute(handle.target), handle))
 
     def cancel(self, handle: JobHandle, grace: float = 10.0) -> None:
         """End a job and all its processes."""

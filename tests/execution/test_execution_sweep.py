@@ -87,6 +87,7 @@ def test_a_job_whose_record_was_closed_but_that_could_not_be_cancelled_is_ended(
     async def unreachable(*_: Any, **__: Any) -> None:
         raise TransientComputeError("no route to host")
 
+    monkeypatch.setattr("airflow_mlpipe.execution.lifecycle._CANCEL_PATIENCE", 0.1)
     with monkeypatch.context() as patch:
         patch.setattr(type(shop.compute("local")), "cancel", unreachable)
         with pytest.raises(TransientComputeError):

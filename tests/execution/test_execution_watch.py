@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,11 @@ import pytest
 from airflow_mlpipe.compute.base import JobHandle, JobSpec, JobState, JobStatus, LogChunk
 from airflow_mlpipe.errors import ComputeError, TransientComputeError
 from airflow_mlpipe.execution.hub import polling_hub, status_of
+from airflow_mlpipe.execution.lifecycle import abandon, begin
+from airflow_mlpipe.execution.run_info import RunInfo, Ticket
 from airflow_mlpipe.execution.watch import Polling, watch
 from airflow_mlpipe.testing.jobs import unique_key
+from tests.execution.conftest import command_step, make_workspace
 from tests.execution.faulty import HANG, FaultyTarget
 
 
@@ -238,3 +242,23 @@ def test_a_hub_belongs_to_its_loop() -> None:
         return id(polling_hub())
 
     assert asyncio.run(hub())
+
+
+def test_a_kill_asks_again_while_the_target_cannot_be_reached(tmp_path: Path, new_run: Callable[..., RunInfo]) -> None:
+    class Flaky(FaultyTarget):
+        misses = 3
+
+        async def cancel(self, handle: JobHandle, grace: float = 10.0) -> None:
+            if self.misses:
+                self.misses -= 1
+                raise TransientComputeError("connection refused")
+            await super().cancel(handle, grace)
+
+    workspace = make_workspace(tmp_path)
+    target = workspace._targets["local"] = Flaky()
+    ticket = begin(workspace, command_step(command="sleep 60"), new_run(), 0)
+    assert isinstance(ticket, Ticket)
+    abandon(workspace, command_step(), new_run(), ticket)
+    assert asyncio.run(status_of(target, ticket.handle)).state is JobState.CANCELLED
+    assert workspace.runs.jobs("demo", "r1", "train")[0].ended == "cancelled"
+    target.close()
