@@ -15,6 +15,7 @@ from airflow_mlpipe.spec.diagnostics import Faults, Place
 from airflow_mlpipe.spec.documents import AssetName, Entries, Raw, Settings, Text, free, ignored, refused
 from airflow_mlpipe.spec.paths import Source, data_path
 from airflow_mlpipe.spec.ports import DataPort, Port, ScalarPort, typed
+from airflow_mlpipe.spec.schedules import read_trigger
 from airflow_mlpipe.spec.structure import describe, known, validate
 
 
@@ -134,6 +135,7 @@ def read_schedule(data: dict[str, Any], source: Source, stem: str, faults: Fault
     for key in ("trigger", "create_job"):
         if key not in data:
             faults.add(place, "MLP022", f"the key '{key}' is missing.", of_key=True)
+    read_trigger(keys.trigger, place / "trigger", faults)
     here = place / "create_job"
     written = keys.create_job
     job = CreateJob(job=written) if isinstance(written, str) else None

@@ -62,7 +62,7 @@ def test_a_cron_schedule(load: Callable[[str], PipelineSpec], tmp_path: Path) ->
     assert spec.folder == tmp_path / "schedules/../pipelines"
     assert spec.files == {"score": "../pipelines/scoring.yml"}
     [step] = spec.steps
-    assert step.inputs["data"] == InputData(path="../schedules/data")
+    assert step.inputs["data"] == InputData(path="../schedules/data", parameter="data")
     assert spec.parameters["rate"].default == 1.0
     assert isinstance(spec.parameters["rate"].default, float)
     assert spec.warnings == ()
