@@ -7,8 +7,9 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import asyncssh
 
@@ -17,6 +18,7 @@ from airflow_mlpipe.compute.ssh.link import Link, LinkLostError
 from airflow_mlpipe.errors import DataError, TransientComputeError
 
 _AT_ONCE = 8
+_CHUNK = 4 * 1024 * 1024
 _PART = ".mlpipe-part-"
 
 
@@ -30,7 +32,7 @@ async def send(link: Link, folder: str, files: Mapping[str, Path]) -> None:
     async def one(digest: str, source: Path) -> None:
         temporary = f"{folder}/{_PART}{secrets.token_hex(8)}"
         try:
-            await link.sftp.put(os.fsencode(source), temporary, follow_symlinks=True)
+            await _upload(link.sftp, source, temporary)
             await link.sftp.posix_rename(temporary, f"{folder}/{digest}")
         except asyncssh.SFTPNoSuchFile:
             return  # the folder is gone: somebody else has laid out this job; the next question says so
@@ -62,7 +64,7 @@ async def fetch(link: Link, there: str, here: Path, digests: Mapping[str, Any]) 
 async def _one(link: Link, there: str, here: Path, wanted: tuple[int, str]) -> None:
     part = here.with_name(f"{_PART}{wanted[1][:16]}-{secrets.token_hex(4)}")
     try:
-        await link.sftp.get(os.fsencode(there), os.fsencode(part), follow_symlinks=True)
+        await _download(link.sftp, there, part, wanted[0])
         if await asyncio.to_thread(file_digest, part) != wanted:
             raise DataError(
                 f"The copy of {there} is not what the job left when it ended: somebody changed it since, or it was "
@@ -77,26 +79,67 @@ async def _one(link: Link, there: str, here: Path, wanted: tuple[int, str]) -> N
         part.unlink(missing_ok=True)
 
 
+async def _upload(sftp: asyncssh.SFTPClient, source: Path, there: str) -> None:
+    with source.open("rb") as stream:
+        remote = await sftp.open(there, "wb")
+        try:
+            offset = 0
+            while data := stream.read(_CHUNK):
+                await remote.write(data, offset)
+                offset += len(data)
+        finally:
+            await _close(remote)
+
+
+async def _download(sftp: asyncssh.SFTPClient, there: str, here: Path, size: int) -> None:
+    """Read a file of the host, but no more than it should hold."""
+    with here.open("wb") as stream:
+        remote = await sftp.open(os.fsencode(there), "rb")
+        try:
+            offset = 0
+            while offset < size and (data := await remote.read(min(_CHUNK, size - offset), offset)):
+                stream.write(cast("bytes", data))
+                offset += len(data)
+            if offset == size and await remote.read(1, offset):
+                stream.write(b"more")
+        finally:
+            await _close(remote)
+
+
+async def _close(remote: asyncssh.SFTPClientFile) -> None:
+    """Close a file of the host; if that fails, what went before has failed too, or the digest tells."""
+    with suppress(asyncssh.Error, OSError):
+        await remote.close()
+
+
 async def _all(works: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> None:
-    """Do all, a few at once; the first that fails ends the rest."""
+    """Do all, a few at once; after one that fails no other is begun.
+
+    Those that run are not cancelled: asyncssh would leave their requests behind.
+    """
     gate = asyncio.Semaphore(_AT_ONCE)
+    failed: list[BaseException] = []
 
     async def gated(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async with gate:
-            await work()
+            if not failed:
+                try:
+                    await work()
+                except BaseException as error:  # noqa: BLE001 - raised below, for all
+                    failed.append(error)
 
-    tasks = [asyncio.ensure_future(gated(work)) for work in works]
-    try:
-        for task in tasks:
-            await task
-    except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, asyncssh.DisconnectError, ConnectionError) as error:
-        raise LinkLostError(f"The connection ended while files were moved: {error}.") from None
-    except asyncssh.SFTPError as error:
-        raise TransientComputeError(f"Files cannot be moved: {error.reason}. Check rights and space there.") from None
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.gather(*(gated(work) for work in works))
+    if failed:
+        raise _plain(failed[0])
+
+
+def _plain(error: BaseException) -> BaseException:
+    lost = (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, asyncssh.DisconnectError, ConnectionError)
+    if isinstance(error, lost):
+        return LinkLostError(f"The connection ended while files were moved: {error}.")
+    if isinstance(error, asyncssh.SFTPError):
+        return TransientComputeError(f"Files cannot be moved: {error.reason}. Check rights and space there.")
+    return error
 
 
 def _checked(path: str, value: Any) -> tuple[int, str] | None:
