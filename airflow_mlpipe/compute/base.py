@@ -170,6 +170,13 @@ class ComputeTarget(Protocol):
         :raises TransientComputeError: asking again may help, and goes on where this ended.
         """
 
+    async def left_behind(self, handle: JobHandle) -> Mapping[str, Mapping[str, Sequence[int | str]]]:  # noqa: ARG002
+        """Return what a job that ended well says of the outputs that its machine has sent by itself.
+
+        :returns: port to relative path (empty for a single file) to size and SHA-256.
+        """
+        return {}
+
     @abstractmethod
     async def cancel(self, handle: JobHandle, grace: float = 10.0) -> None:
         """Ask for the end of the job and of all its processes; TERM first, KILL after ``grace`` seconds. Idempotent;

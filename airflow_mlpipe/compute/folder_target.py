@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from airflow_mlpipe.compute import loop
 from airflow_mlpipe.compute.base import ComputeTarget, JobHandle, JobSpec, JobState, JobStatus, LogChunk
@@ -72,6 +72,10 @@ class FolderTarget(ComputeTarget):
         offset = int(cursor) if cursor and cursor.isascii() and cursor.isdigit() else 0
         data, eof = await self.place.read_log(handle.key, offset, limit)
         return LogChunk(data, str(offset + len(data)), eof)
+
+    async def left_behind(self, handle: JobHandle) -> Mapping[str, Mapping[str, Sequence[int | str]]]:
+        """Return the digests that the launcher left of the outputs."""
+        return await self.place.outputs(handle.key)
 
     async def cancel(self, handle: JobHandle, grace: float = 10.0) -> None:
         """End the job and all its processes; returns when they are gone, or a few seconds after the grace."""

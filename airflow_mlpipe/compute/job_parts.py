@@ -31,8 +31,8 @@ class Carried:
 
     @property
     def travels(self) -> bool:
-        """Whether it has to be copied."""
-        return self.there != str(self.here)
+        """Whether the worker has to copy it."""
+        return self.remote is None and self.there != str(self.here)
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class Capabilities:
     :param gives: fields of :class:`JobResources` that it honours.
     :param distributions: kinds of :class:`Distribution` that it can start.
     :param retention: seconds for which the engine knows an ended job; ``None`` for as long as nobody forgets it.
+    :param moves_data: a job's machine fetches and sends by itself what a store lets it.
     :param cancel_is_confirmed: after a cancel, ``CANCELLED`` means that nothing of the job runs any more.
     """
 
@@ -81,4 +82,5 @@ class Capabilities:
     gives: frozenset[str] = field(default_factory=frozenset)
     distributions: frozenset[str] = field(default_factory=frozenset)
     retention: float | None = None
+    moves_data: bool = False
     cancel_is_confirmed: bool = True

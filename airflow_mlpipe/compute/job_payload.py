@@ -21,7 +21,14 @@ def launcher_spec(spec: JobSpec, python: str, *, waits: bool) -> dict[str, Any]:
         "timeout": spec.timeout,
         "waits": waits,
         "passes": _passes(spec),
-        "outputs": {item.port: item.there for item in spec.carried if item.role == "output" and item.travels},
+        "outputs": {
+            item.port: item.there for item in spec.carried if item.role == "output" and (item.travels or item.remote)
+        },
+        "grants": [
+            {"role": item.role, "place": item.there, "data": item.remote.reveal()}
+            for item in spec.carried
+            if item.remote
+        ],
     }
 
 

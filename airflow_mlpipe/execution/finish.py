@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ from airflow_mlpipe.compute import loop
 from airflow_mlpipe.compute.base import JobState, JobStatus
 from airflow_mlpipe.content import DataRef, Manifest
 from airflow_mlpipe.content.markers import is_marker
+from airflow_mlpipe.datastores.base import NodeAccess
 from airflow_mlpipe.errors import OutputMissingError, StepFailedError
 from airflow_mlpipe.execution.choice import asset_kind, describe, exports, is_expired, latest_metrics
 from airflow_mlpipe.execution.determinism import other_bytes
 from airflow_mlpipe.execution.failure import failure_message, log_tail
 from airflow_mlpipe.execution.flight import alive, end_job, flight_of
 from airflow_mlpipe.execution.inputs import content_now
-from airflow_mlpipe.execution.job import carried_outputs, output_places, remove_scratch
+from airflow_mlpipe.execution.job import OutputPlace, carried_outputs, output_places, remove_scratch
 from airflow_mlpipe.execution.run_info import RunInfo, Say, Ticket, silent
 from airflow_mlpipe.execution.transfers.export import exported
 from airflow_mlpipe.reuse.base import ReuseRecord
@@ -46,20 +47,27 @@ def finish(
     with alive(workspace, flight_of(workspace, run, step.name, job)):
         target = workspace.compute(ticket.handle.target)
         if status.state is JobState.SUCCEEDED:
-            loop.run(target.collect(ticket.handle, carried_outputs(workspace, step, job)))
-            return ending.succeed(status)
+            carried = carried_outputs(workspace, step, job)
+            loop.run(target.collect(ticket.handle, carried))
+            sent = [item.port for item in carried if item.remote]
+            left = loop.run(target.left_behind(ticket.handle)) if sent else {}
+            return replace(ending, sent={port: left.get(port, {}) for port in sent}).succeed(status)
         raise ending.fail(status, loop.run(log_tail(target, ticket.handle)))
 
 
 @dataclass(frozen=True)
 class Ending:
-    """The end of one job of one step."""
+    """The end of one job of one step.
+
+    :param sent: what the job's machine has put into the store by itself, as it says: port to path to size and SHA-256.
+    """
 
     workspace: Workspace
     step: Step
     run: RunInfo
     job: JobRecord
     say: Say = silent
+    sent: Mapping[str, Mapping[str, Sequence[int | str]]] = field(default_factory=dict)
 
     def succeed(self, status: JobStatus) -> StepRecord:
         """Verify and publish what the step wrote, then record it.
@@ -127,7 +135,7 @@ class Ending:
             if declared.path is not None:
                 outputs[port] = exported(self.workspace, declared)
                 continue
-            manifest = store.manifest(place.path) if place.direct else self._upload(place.local, place.path)
+            manifest = self._manifest(port, place)
             if manifest is None or not manifest.entries:
                 if declared.optional:
                     continue
@@ -138,6 +146,14 @@ class Ending:
             self.workspace.reuse.write_manifest(self.job.attempt, port, manifest)
             outputs[port] = DataRef(store.name, place.path, declared.type, manifest.summary)
         return outputs
+
+    def _manifest(self, port: str, place: OutputPlace) -> Manifest | None:
+        """Return what an output holds, in the store, ``None`` for nothing."""
+        store = self.workspace.datastore()
+        if port in self.sent:
+            left = self.sent[port]
+            return store.adopt(place.path, left) if left and isinstance(store, NodeAccess) else None
+        return store.manifest(place.path) if place.direct else self._upload(place.local, place.path)
 
     def _upload(self, local: Path, path: str) -> Manifest | None:
         if not local.exists() or (local.is_dir() and not any(item.is_file() for item in local.rglob("*"))):

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from airflow_mlpipe.compute.base import JobSpec
+from airflow_mlpipe.compute.base import ComputeTarget, JobSpec
 from airflow_mlpipe.compute.job_parts import Carried
+from airflow_mlpipe.content.remote import RemoteData
 from airflow_mlpipe.errors import DataError
 from airflow_mlpipe.execution.bindings import as_text
 from airflow_mlpipe.execution.command import input_variable, output_variable, render_arguments, render_command
 from airflow_mlpipe.execution.inputs import ResolvedInput
 from airflow_mlpipe.execution.machines import job_resources
+from airflow_mlpipe.execution.remote import input_right, output_right
 from airflow_mlpipe.execution.resolve import ResolvedStep
 from airflow_mlpipe.spec.step import ParallelTask, Step
 from airflow_mlpipe.tracking.base import JobRecord
@@ -73,6 +75,7 @@ def carried_outputs(workspace: Workspace, step: Step, job: JobRecord) -> list[Ca
             place.local,
             target.seen_as(job.key, "output", port, place.local),
             is_file=step.outputs[port].type == "uri_file",
+            remote=output_right(workspace, target, step, port, place.path),
         )
         for port, place in output_places(workspace, step, job).items()
     ]
@@ -119,11 +122,23 @@ def _carried_inputs(workspace: Workspace, resolved: ResolvedStep, job: JobRecord
     carried = []
     for port, item in resolved.data.items():
         _verify(workspace, resolved.step, port, item)
+        remote = input_right(workspace, target, resolved.step, item)
+        if remote is not None:
+            _verify(workspace, resolved.step, port, item)  # that the right is for what was verified
+            carried.append(_remote_input(target, job, port, scratch_folder(workspace, job), remote))
+            continue
         here = _local_input(workspace, port, item, job)
         carried.append(
             Carried(port, "input", here, target.seen_as(job.key, "input", port, here), is_file=here.is_file())
         )
     return carried
+
+
+def _remote_input(target: ComputeTarget, job: JobRecord, port: str, scratch: Path, remote: RemoteData) -> Carried:
+    here = scratch / "inputs" / port
+    there = target.seen_as(job.key, "input", port, here)
+    place = f"{there}/{remote.files[0].path}" if remote.is_file else there
+    return Carried(port, "input", here, place, is_file=remote.is_file, remote=remote)
 
 
 def _verify(workspace: Workspace, step: Step, port: str, item: ResolvedInput) -> None:

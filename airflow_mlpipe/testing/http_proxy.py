@@ -130,19 +130,21 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(reply)
 
-    do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - names of the library
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - names of the library
 
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             if name.lower() not in _NOT_FORWARDED:
                 self.send_header(name, value)
-        if reply.status == 204:
-            self.end_headers()
-            return
-        self.send_header("Content-Length", str(len(reply.body)))
+        if self.command == "HEAD":
+            sizes = [size for name, size in reply.headers.items() if name.lower() == "content-length"]
+            self.send_header("Content-Length", sizes[0] if sizes else "0")
+        elif reply.status != 204:
+            self.send_header("Content-Length", str(len(reply.body)))
         self.end_headers()
-        self.wfile.write(reply.body)
+        if self.command != "HEAD" and reply.status != 204:
+            self.wfile.write(reply.body)
 
     def _break_off(self) -> None:
         """Reset the connection, as a router does that has lost it."""

@@ -7,7 +7,6 @@ import random
 import subprocess
 from collections import Counter
 from contextlib import suppress
-from urllib.parse import quote
 
 import pytest
 
@@ -87,9 +86,9 @@ def test_a_reply_lost_after_commit_100_times_makes_no_duplicate(ray_server, prox
 
     def rule(asked):
         if asked.method == "POST" and asked.path == "/api/jobs/":
-            key = json.loads(asked.body)["submission_id"]
-            commits[key] += 1
-            return LOSE if commits[key] == 1 else chance.choice([LOSE, REFUSE, None])
+            name = json.loads(asked.body)["submission_id"]
+            commits[name] += 1
+            return LOSE if commits[name] == 1 else chance.choice([LOSE, REFUSE, None])
         return REFUSE if asked.method == "GET" and chance.random() < 0.3 else None
 
     proxy.rule = rule
@@ -100,16 +99,16 @@ def test_a_reply_lost_after_commit_100_times_makes_no_duplicate(ray_server, prox
 
         async def one(key):
             async with gate:
-                assert await submitted(target, NEVER, key) == JobHandle(target.name, key, key)
-                assert await submitted(target, NEVER, key) == JobHandle(target.name, key, key)
+                assert await submitted(target, NEVER, key) == target._handle(key)
+                assert await submitted(target, NEVER, key) == target._handle(key)
 
         await asyncio.gather(*(one(key) for key in keys))
         proxy.rule = lambda _asked: None
         known = jobs_in(ray_server)
-        assert [key for key in keys if known[key] != 1] == []
+        assert [key for key in keys if known[target._id(key)] != 1] == []
         taken = posts(proxy, 200)
-        assert [key for key in keys if taken[key] != 1] == []
-        handles = [JobHandle(target.name, key, key) for key in keys]
+        assert [key for key in keys if taken[target._id(key)] != 1] == []
+        handles = [target._handle(key) for key in keys]
         assert {status.state for status in await target.status(handles)} == {JobState.QUEUED}
         await asyncio.gather(*(target.cancel(handle, 0) for handle in handles))
         assert {status.state for status in await target.status(handles)} == {JobState.CANCELLED}
@@ -128,6 +127,19 @@ def test_replies_lost_around_a_job_that_runs_start_it_once(proxy, target):
 
     asyncio.run(case())
     assert len((target.place.workdir / "submissions.jsonl").read_text().splitlines()) == 1
+
+
+def test_two_workspaces_on_one_cluster_do_not_take_up_each_others_jobs(ray_server, tmp_path):
+    key = unique_key()
+
+    async def case():
+        targets = [ray_target(ray_server, tmp_path / name) for name in ("one", "two")]
+        handles = [await t.submit(JobSpec(f"echo {t.place.workdir.name}"), key) for t in targets]
+        for target, handle in zip(targets, handles, strict=True):
+            assert (await wait_for(target, handle)).state is JobState.SUCCEEDED
+            assert await whole_log(target, handle) == f"{target.place.workdir.name}\n".encode()
+
+    asyncio.run(case())
 
 
 def test_strange_answers_are_neither_an_end_nor_a_reason_to_submit_again(proxy, target):
@@ -198,7 +210,7 @@ def test_a_job_that_waits_is_cancelled_although_ray_would_start_it_later(ray_ser
         return handle
 
     handle = asyncio.run(case())
-    status, text = ray_server.request("GET", f"/api/jobs/{handle.key}")
+    status, text = ray_server.request("GET", f"/api/jobs/{handle.external_id}")
     assert status == 200
     late = subprocess.run(["bash", "-c", json.loads(text)["entrypoint"]], capture_output=True, text=True, timeout=60)
     assert (late.returncode, late.stderr) == (0, "taken")
@@ -257,7 +269,7 @@ def test_after_a_restart_of_the_head_what_ended_is_known_and_what_ran_is_lost(ra
     assert asyncio.run(whole_log(target, ended)) == b"done\n"
     os.utime(tmp_path / "jobs" / waiting.key / "spec.json", (1, 1))
     assert asyncio.run(target.status([waiting]))[0].state is JobState.LOST
-    assert ray_server.request("GET", f"/api/jobs/{quote(ended.key)}")[0] == 404
+    assert ray_server.request("GET", f"/api/jobs/{ended.external_id}")[0] == 404
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,7 @@ _TRIES = 6
 _PATIENCE = 120.0
 _LARGEST = 5000 << 20
 _AGAIN = (408, 429, 500, 502, 503, 504)
-_THERE = (403, 409, 412)
-"""Answers to a second try at creating what the first try has created: we may not overwrite."""
+_THERE = (409, 412)
 _REASONS: dict[int | str, str] = {
     403: "Azure refuses the signature: it has expired, this machine's clock is wrong, or the network is not allowed",
     404: "it is not there any more",
@@ -34,12 +33,12 @@ _REASONS: dict[int | str, str] = {
 _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\\~\ufffe\uffff\udc80-\udcff]|[. ](?:/|\Z)")
 
 
-class TransferError(Exception):
+class TransferError(OSError):
     """Data did not arrive."""
 
 
 def fetch(data: dict[str, Any], place: Path) -> None:
-    """Copy what may be read to a place that does not exist yet.
+    """Copy what may be read.
 
     :param data: plain values of ``RemoteData``.
     :raises TransferError: if it changed since, or does not arrive.
@@ -48,7 +47,7 @@ def fetch(data: dict[str, Any], place: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         _copy(data["files"][0], place)
         return
-    place.mkdir(parents=True)
+    place.mkdir(parents=True, exist_ok=True)
     for path in data["empty"]:
         _inside(place, path).mkdir(parents=True, exist_ok=True)
     for file in data["files"]:
@@ -142,7 +141,9 @@ def _ask(
             return answer.status, copied
     except HTTPError as error:
         with error:
-            return error.code, copied
+            code = error.headers.get("x-ms-error-code")
+            overwrites = method == "PUT" and code == "AuthorizationPermissionMismatch"
+            return 409 if overwrites else error.code, copied  # the right is to create, so there is something
     except URLError as error:
         return type(error.reason).__name__, copied
     except (OSError, HTTPException) as error:

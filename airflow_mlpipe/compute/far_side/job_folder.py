@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from airflow_mlpipe.compute.far_side import processes, records
+from airflow_mlpipe.compute.far_side.carrier import leave_grants
 from airflow_mlpipe.compute.far_side.records import put_new
 
 _KEY = re.compile(r"[a-z0-9][a-z0-9-]{0,51}")
@@ -103,7 +104,8 @@ class JobFolder:
         """Lay out the folder, whole or not at all; call it under :meth:`lock`.
 
         :param spec: what the launcher needs to know, plain values: ``command``, ``variables``, ``folders``,
-            ``timeout``, and as ``outputs`` the port and place of what is to be fetched later.
+            ``timeout``, as ``outputs`` the port and place of what is to be fetched later, and as ``grants`` the data
+            that the job's machine moves by itself, with secrets: they go to a file of their own.
         :param python: the interpreter that ``python`` and ``python3`` shall mean in the job; a name without a slash
             leaves that to the machine.
         :param fill: lays the source, files and data of the job into the folder that it is given.
@@ -119,8 +121,9 @@ class JobFolder:
             _shims(staging / "bin", Path(python))
             search_path.append(str(Path(python).parent))
         (staging / records.LOG).touch()
+        leave_grants(staging, spec.get("grants", []))
         plain = {
-            **spec,
+            **{name: value for name, value in spec.items() if name != "grants"},
             "key": self.key,
             "search_path": search_path,
             "journal": str(self.root / "submissions.jsonl"),

@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from airflow_mlpipe.compute.far_side.carrier import Carrier
 from airflow_mlpipe.compute.far_side.digests import digest_outputs
 from airflow_mlpipe.compute.far_side.metrics import read_metrics
 from airflow_mlpipe.compute.far_side.processes import identity, kill_all, marks_of, members, process, reap, signal_all
@@ -92,6 +93,7 @@ class Launcher:
         self.child = 0
         self.deadline = self.kill_at = math.inf
         self.beat = 0.0
+        self.carrier = Carrier(folder)
 
     def run(self) -> None:
         """Run the command and leave the exit record."""
@@ -108,17 +110,25 @@ class Launcher:
             self._watch()
             left = kill_all(self.marks, os.getpid())
             self.message += f" {left} process(es) of the job could not be ended." if left else ""
-            self._digest_outputs()
+            self._hand_over()
         self._record(started, time.monotonic() - clock)
 
-    def _digest_outputs(self) -> None:
-        """Note what the job left for others to fetch, before the exit record says that it is all there."""
+    def _hand_over(self) -> None:
+        """Note what the job left, and send what is ours to send, before the exit record says that it is all there."""
         if self.reason or self.status != 0 or not self.spec.get("outputs"):
             return
         try:
             put_new(self.folder / DIGESTS, digest_outputs(self.spec["outputs"]))
+            self.carrier.during(self.carrier.send, self._look)
         except (OSError, ValueError) as error:
-            self.reason, self.message = "error", f"{self.message} The outputs cannot be read: {error}.".strip()
+            self.reason, self.message = "error", f"{self.message} The outputs cannot be handed over: {error}".strip()
+
+    def _look(self) -> bool:
+        """Look after the job while its data moves; return whether it is still wanted."""
+        caught = signal.sigtimedwait(_SIGNALS, 0)
+        self._heartbeat()
+        self.reason, self.message, _ = self._why(caught.si_signo if caught else 0)
+        return not self.reason
 
     def _start(self) -> str:
         import ctypes  # noqa: PLC0415 - slow to import; whoever only plans jobs imports this module too
@@ -128,6 +138,9 @@ class Launcher:
             Path(folder).mkdir(parents=True, exist_ok=True)
         timeout = self.spec["timeout"]
         self.deadline = time.monotonic() + timeout if timeout is not None else math.inf
+        self.carrier.during(self.carrier.fetch, self._look)
+        if self.reason:
+            return self.reason
         prctl = getattr(ctypes.CDLL(None), "prctl", lambda *_: 0)
         prctl(_SUBREAPER, 1, 0, 0, 0)
         own = os.getpid()

@@ -11,7 +11,7 @@ from typing import Any
 
 SPEC, CLAIM, EXIT, CANCEL = "spec.json", "claim.json", "exit.json", "cancel"
 LOG, METRICS, CODE, FILES = "log.txt", "metrics.jsonl", "code", "files"
-INPUTS, OUTPUTS, DIGESTS = "inputs", "outputs", "outputs.json"
+INPUTS, OUTPUTS, DIGESTS, GRANTS = "inputs", "outputs", "outputs.json", "grants.json"
 
 
 def put_new(path: Path, value: dict[str, Any]) -> bool:

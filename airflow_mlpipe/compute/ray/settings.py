@@ -14,7 +14,7 @@ from airflow_mlpipe.compute.settings import check_keys
 from airflow_mlpipe.errors import ConfigError
 from airflow_mlpipe.redaction import Secret, read_secret
 
-_KEYS = {"type", "address", "token", "workdir", "python", "environments", "ca_bundle", "conn_id"}
+_KEYS = {"type", "address", "token", "workdir", "python", "environments", "ca_bundle", "conn_id", "moves_data"}
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PYTHON = "python3"
 _warned: set[str] = set()
@@ -32,6 +32,7 @@ class RaySettings:
         nothing is shared.
     :param python: interpreter on the nodes, for our launcher and for steps without an environment.
     :param environments: folder of built environments, also shared; ``None`` for one in ``workdir``.
+    :param moves_data: nodes fetch inputs from the store, and send outputs to it, where it lets them.
     :param ca_bundle: file of certificate authorities, instead of the usual ones.
     """
 
@@ -42,6 +43,7 @@ class RaySettings:
     python: str = _PYTHON
     environments: Path | None = None
     ca_bundle: str | None = None
+    moves_data: bool = False
 
 
 def read_ray_settings(name: str, config: Mapping[str, Any], folder: Path) -> RaySettings:
@@ -58,7 +60,7 @@ def read_ray_settings(name: str, config: Mapping[str, Any], folder: Path) -> Ray
         )
     given = {key: value for key, value in config.items() if value is not None}
     token = read_secret(f"compute {name}: token", given["token"], folder) if "token" in given else None
-    texts = {key: _text(name, key, value) for key, value in given.items() if key not in ("token", "type")}
+    texts = {key: _text(name, key, value) for key, value in given.items() if key not in ("token", "type", "moves_data")}
     address = _address(name, texts.get("address", ""), token)
     return RaySettings(
         name,
@@ -68,12 +70,19 @@ def read_ray_settings(name: str, config: Mapping[str, Any], folder: Path) -> Ray
         _python(name, texts.get("python", _PYTHON)),
         (folder / texts["environments"]).resolve() if "environments" in texts else None,
         str(folder / texts["ca_bundle"]) if "ca_bundle" in texts else None,
+        _flag(name, given.get("moves_data", False)),
     )
 
 
 def _text(name: str, key: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ConfigError(f"compute {name}: {key} is {value!r}; write it as text.")
+    return value
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"compute {name}: moves_data is {value!r}; write true or false.")
     return value
 
 

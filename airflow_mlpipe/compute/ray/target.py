@@ -7,6 +7,7 @@ jobs when its head restarts. Ray is asked only while no launcher has claimed the
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shlex
 import time
 from collections.abc import Mapping, Sequence
@@ -34,21 +35,27 @@ _DELETE_PATIENCE = 5.0
 
 
 class RayTarget(FolderTarget):
-    """Runs each job as one Ray job, whose submission id is the run key.
+    """Runs each job as one Ray job.
+
+    The submission id is made of the run key and the working folder: two workspaces that share a cluster may well have
+    the same run of the same pipeline, and must not take up each other's jobs.
 
     :param settings: where the cluster is; its ``workdir`` is seen by this machine and by every node.
     """
 
     waits = True
-    capabilities = Capabilities(
-        gives=frozenset({"cpus", "memory", "gpus", "instance_count"}), distributions=frozenset({"ray"})
-    )
 
     def __init__(self, settings: RaySettings, workdir: Path) -> None:
         environments = EnvironmentCache(settings.environments or workdir / "environments")
         super().__init__(settings.name, LocalPlace(workdir, Path(settings.python), environments))
         self.settings = settings
         self.client = RayClient(settings)
+        self._mark = hashlib.sha256(str(self.place.folder("")).encode()).hexdigest()[:10]
+        self.capabilities = Capabilities(
+            gives=frozenset({"cpus", "memory", "gpus", "instance_count"}),
+            distributions=frozenset({"ray"}),
+            moves_data=settings.moves_data,
+        )
 
     @classmethod
     def from_config(cls, name: str, config: Mapping[str, Any], folder: Path) -> RayTarget:
@@ -83,7 +90,7 @@ class RayTarget(FolderTarget):
     async def _launch(self, spec: JobSpec, key: str) -> None:
         _, *options = await self.place.program()
         words = [self.settings.python, *options, "launch", "--stay", self.place.folder(key)]
-        body = job_request(shlex.join(words), key, spec.resources)
+        body = job_request(shlex.join(words), self._id(key), spec.resources)
         try:
             answer = await self.client.post_job(body)
             if answer.status == 200 or "already exists" in answer.text:
@@ -94,10 +101,17 @@ class RayTarget(FolderTarget):
         if not await self._is_known(key):
             raise problem
 
+    def _id(self, key: str) -> str:
+        """Return the name under which Ray knows a job."""
+        return f"{key}-{self._mark}"
+
+    def _handle(self, key: str) -> JobHandle:
+        return JobHandle(self.name, key, self._id(key))
+
     async def _is_known(self, key: str) -> bool:
         """Whether Ray has the job although it did not say so: its answer may have been lost on the way."""
         with suppress(TransientComputeError):
-            return (await self.client.job(key)).status == 200
+            return (await self.client.job(self._id(key))).status == 200
         return False
 
     async def find(self, key: str) -> JobHandle | None:
@@ -107,7 +121,7 @@ class RayTarget(FolderTarget):
         """
         (settled,) = await self.place.settle([key])
         if settled.ending == "queued":
-            return self._handle(key) if (await self.client.job(key)).status == 200 else None
+            return self._handle(key) if (await self.client.job(self._id(key))).status == 200 else None
         return await super().find(key)
 
     async def status(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
@@ -128,7 +142,7 @@ class RayTarget(FolderTarget):
         :param alone: nothing else is known, so a Ray that does not answer is an error and no remark.
         """
         try:
-            said = opinion(await self.client.job(key))
+            said = opinion(await self.client.job(self._id(key)))
         except TransientComputeError as error:
             if alone:
                 raise
@@ -168,7 +182,7 @@ class RayTarget(FolderTarget):
     async def _stop(self, handle: JobHandle, grace: float) -> None:  # noqa: ARG002 - Ray has a grace of its own
         """Tell Ray, as well as it can be told: the folder has decided already."""
         with suppress(ComputeError):
-            await self.client.stop(handle.key)
+            await self.client.stop(self._id(handle.key))
 
     async def forget(self, handle: JobHandle) -> None:
         """Remove the job's folder and Ray's entry; its key must not be used again, as Ray may fail such a job.
@@ -179,5 +193,5 @@ class RayTarget(FolderTarget):
         await self.place.remove(handle.key)
         deadline = time.monotonic() + _DELETE_PATIENCE
         with suppress(ComputeError):
-            while known and not await self.client.delete(handle.key) and time.monotonic() < deadline:
+            while known and not await self.client.delete(self._id(handle.key)) and time.monotonic() < deadline:
                 await loop.sleep(0.25)  # Ray's table learns a moment later that the launcher has ended

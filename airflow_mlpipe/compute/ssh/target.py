@@ -15,7 +15,7 @@ from airflow_mlpipe.compute.ssh.place import SSHPlace
 from airflow_mlpipe.errors import ConfigError
 from airflow_mlpipe.ssh import check_ssh_keys, read_ssh_settings
 
-FURTHER_KEYS = ("workdir", "python", "shares_files", "conn_id", "private_key", "host_key")
+FURTHER_KEYS = ("workdir", "python", "shares_files", "moves_data", "conn_id", "private_key", "host_key")
 """The settings of the target beside those of SSH; the last three come from an Airflow connection."""
 _PATH = re.compile(r"/[^\0\n]*[^\0\n/]")
 _PYTHON = re.compile(r"[^\0\n-][^\0\n]*")
@@ -30,12 +30,13 @@ class SSHTarget(FolderTarget):
     :param name: the name under which the workspace knows it.
     :param place: host and working folder.
     :param shares_files: the host sees the files of whoever submits, under the same paths; nothing is copied then.
+    :param moves_data: the host fetches inputs from the store, and sends outputs to it, where it lets it.
     """
 
-    def __init__(self, name: str, place: SSHPlace, *, shares_files: bool = False) -> None:
+    def __init__(self, name: str, place: SSHPlace, *, shares_files: bool = False, moves_data: bool = False) -> None:
         super().__init__(name, place)
         self.far = place
-        self.capabilities = Capabilities(shares_files=shares_files)
+        self.capabilities = Capabilities(shares_files=shares_files, moves_data=moves_data)
 
     @classmethod
     def from_config(cls, name: str, config: Mapping[str, Any], folder: Path) -> SSHTarget:
@@ -46,7 +47,8 @@ class SSHTarget(FolderTarget):
         """
         where = f"compute {name}"
         check_ssh_keys(where, config, FURTHER_KEYS)
-        return cls(name, read_place(where, config, folder), shares_files=_flag(where, config, "shares_files"))
+        shares_files, moves_data = (_flag(where, config, key) for key in ("shares_files", "moves_data"))
+        return cls(name, read_place(where, config, folder), shares_files=shares_files, moves_data=moves_data)
 
     def seen_as(self, key: str, role: Role, port: str, here: Path) -> str:
         """Return the path under which the job sees its data: in the job's own folder, unless files are shared."""
