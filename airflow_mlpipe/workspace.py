@@ -110,9 +110,9 @@ class Workspace:
         """
         name = name or self.config.default_compute
         if name not in self._targets:
-            self._targets[name] = cast(
-                "ComputeTarget", self._open(COMPUTE_TARGETS, "compute target", self.config.compute, name)
-            )
+            found = self._open(COMPUTE_TARGETS, "compute target", self.config.compute, name)
+            self._targets[name] = cast("ComputeTarget", found)
+            self._targets[name].use_store(self.datastore)
         return self._targets[name]
 
     def environment(self, value: str | Mapping[str, Any] | None, base: Path) -> EnvironmentDefinition | None:

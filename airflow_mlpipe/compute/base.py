@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -142,6 +142,12 @@ class ComputeTarget(Protocol):
         :param here: where the data lies on the machine that submits.
         """
         return str(here)
+
+    def use_store(self, store: Callable[[], object]) -> None:
+        """Take note of the workspace's default datastore, for targets whose jobs report to it.
+
+        :param store: opens it.
+        """
 
     @abstractmethod
     async def submit(self, spec: JobSpec, key: str) -> JobHandle:

@@ -38,7 +38,8 @@ def test_settings_are_read(tmp_path, monkeypatch):
         ({"python": "-c"}, "name or the path of an interpreter"),
         ({"conn_id": "ray_default"}, "only exists inside of Airflow"),
         ({"workdir": ""}, "write it as text"),
-        ({"workdir": None}, "workdir is missing"),
+        ({"moves_data": "yes"}, "write true or false"),
+        ({"node_workdir": "jobs"}, "absolute path on the nodes"),
     ],
 )
 def test_wrong_settings_are_named(tmp_path, change, words):

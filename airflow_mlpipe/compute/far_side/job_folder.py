@@ -139,17 +139,11 @@ class JobFolder:
         """Return how the job ended, ``None`` if nobody has said so. Strange contents are a damaged record, no error."""
         path = self.path / records.EXIT
         try:
-            value = json.loads(path.read_bytes())
-            reason, message, code, number = (value[name] for name in ("reason", "message", "exit_code", "signal"))
-            seconds, metrics = value["seconds"], tuple(value["metrics"])
-            typed = (isinstance(reason, str), isinstance(message, str), _whole(code), _whole(number))
-            if all(typed) and all(_is_metric(metric) for metric in metrics) and isinstance(seconds, (int, float)):
-                return ExitRecord(reason, message, code, number, float(seconds), metrics)
+            return read_exit_record(path.read_bytes(), str(path))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
-            pass
-        return ExitRecord("damaged", f"The exit record {path} is damaged, so how the job ended is not known.")
+        except OSError:
+            return read_exit_record(b"", str(path))
 
     def settle(self) -> ExitRecord | str:
         """Return how the job ended, or ``queued`` or ``running``. A job that died without a record gets one here."""
@@ -218,7 +212,7 @@ class JobFolder:
         if not self.path.exists() or self.claimed() or not self._take():
             return False
         message = message or ("" if reason == "cancelled" else f"Nobody started the job {self.key}.")
-        return put_new(self.path / records.EXIT, _record(reason, message))
+        return put_new(self.path / records.EXIT, plain_exit(reason, message))
 
     def _declare(self) -> ExitRecord:
         """Write the exit record of a job whose launcher is gone, after ending whatever it left behind."""
@@ -234,7 +228,7 @@ class JobFolder:
                 f"Its log: {self.log}"
             )
         )
-        put_new(self.path / records.EXIT, _record("cancelled" if cancelled else "lost", message))
+        put_new(self.path / records.EXIT, plain_exit("cancelled" if cancelled else "lost", message))
         return self.exit_record() or ExitRecord("lost", message)
 
     def ask_to_end(self, grace: float) -> bool:
@@ -297,7 +291,24 @@ class JobFolder:
         (self.root / ".locks" / self.key).unlink(missing_ok=True)
 
 
-def _record(reason: str, message: str) -> dict[str, Any]:
+def read_exit_record(data: bytes, where: str) -> ExitRecord:
+    """Return what an exit record says. Strange contents are a damaged record, no error.
+
+    :param where: names it for people.
+    """
+    try:
+        value = json.loads(data)
+        reason, message, code, number = (value[name] for name in ("reason", "message", "exit_code", "signal"))
+        seconds, metrics = value["seconds"], tuple(value["metrics"])
+        typed = (isinstance(reason, str), isinstance(message, str), _whole(code), _whole(number))
+        if all(typed) and all(_is_metric(metric) for metric in metrics) and isinstance(seconds, (int, float)):
+            return ExitRecord(reason, message, code, number, float(seconds), metrics)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        pass
+    return ExitRecord("damaged", f"The exit record {where} is damaged, so how the job ended is not known.")
+
+
+def plain_exit(reason: str, message: str) -> dict[str, Any]:
     """Return the exit record of a job whose launcher cannot write one."""
     return {
         "reason": reason,

@@ -5,9 +5,9 @@ python3 mlpipe-<digest>.pyz launch [--watch PID START] [--stay] FOLDER
 
 from __future__ import annotations
 
-from airflow_mlpipe.compute.far_side import agent, builder, launcher
+from airflow_mlpipe.compute.far_side import agent, builder, launcher, store_job
 
-_VERBS = {"agent": agent.main, "build": builder.main, "launch": launcher.main}
+_VERBS = {"agent": agent.main, "build": builder.main, "launch": launcher.main, "unpack": store_job.main}
 
 
 def main(arguments: list[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 SPEC, CLAIM, EXIT, CANCEL = "spec.json", "claim.json", "exit.json", "cancel"
 LOG, METRICS, CODE, FILES = "log.txt", "metrics.jsonl", "code", "files"
 INPUTS, OUTPUTS, DIGESTS, GRANTS = "inputs", "outputs", "outputs.json", "grants.json"
+LOG_PIECES = "log"
 
 
 def put_new(path: Path, value: dict[str, Any]) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from time import time
@@ -82,6 +84,35 @@ class RayClient:
             raise SubmitRejectedError(f"{self.shown} does not take the job: {self.clean(answer.saying)}")
         return self._expected(answer, (200, 500))
 
+    async def post_once(self, body: Mapping[str, Any], name: str) -> None:
+        """Post a job, or find that Ray has it already.
+
+        :param name: its submission id.
+        :raises SubmitRejectedError: if Ray does not take it and never will.
+        :raises TransientComputeError: if it is not there and Ray does not take it now.
+        """
+        try:
+            answer = await self.post_job(body)
+            if answer.status == 200 or "already exists" in answer.text:
+                return
+            problem = TransientComputeError(f"{self.shown} does not take jobs now: {self.clean(answer.saying)}")
+        except TransientComputeError as error:
+            problem = error
+        if not await self._is_known(name):
+            raise problem
+
+    async def _is_known(self, name: str) -> bool:
+        """Whether Ray has the job although it did not say so: its answer may have been lost on the way."""
+        with suppress(TransientComputeError):
+            return (await self.job(name)).status == 200
+        return False
+
+    async def put_package(self, name: str, data: bytes) -> None:
+        """Give Ray a package, unless it has it."""
+        path = f"/api/packages/gcs/{quote(name, safe='')}"
+        if self._expected(await self._ask("GET", path), (200, 404)).status == 404:
+            self._expected(await self._ask("PUT", path, data), (200,))
+
     async def stop(self, key: str) -> None:
         """Ask for the end of a job; Ray may say yes and not do it."""
         self._expected(await self._ask("POST", f"/api/jobs/{quote(key, safe='')}/stop"), (200, 404, 500))
@@ -90,12 +121,6 @@ class RayClient:
         """Drop an ended job from Ray's table; return whether it is gone."""
         answer = await self._ask("DELETE", f"/api/jobs/{quote(key, safe='')}")
         return self._expected(answer, (200, 404, 500)).status != 500
-
-    async def log(self, key: str) -> bytes | None:
-        """Return the whole log of a job, ``None`` for one that Ray does not know or has no log of."""
-        answer = self._expected(await self._ask("GET", f"/api/jobs/{quote(key, safe='')}/logs"), (200, 404, 500))
-        text = (answer.value or {}).get("logs") if answer.status == 200 else None
-        return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else None
 
     def _expected(self, answer: Answer, allowed: tuple[int, ...]) -> Answer:
         if answer.status in allowed:
@@ -108,19 +133,19 @@ class RayClient:
             f"{self.shown} answered HTTP {answer.status}: {self.clean(answer.saying)}", answer.pause
         )
 
-    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | bytes | None = None) -> Answer:
         session = await http_session("ray")
         import aiohttp  # noqa: PLC0415 - slow to import; it is loaded by now
 
         headers = {"Content-Type": "application/json"}
         if self.settings.token:
             headers["Authorization"] = f"Bearer {self.settings.token.reveal()}"
-        data = None if body is None else json.dumps(body).encode()
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         try:
             async with session.request(
                 method,
                 f"{self.settings.address}{path}",
-                data=data,
+                data=None if data is None else io.BytesIO(data),  # a large body of bytes would block the loop
                 headers=headers,
                 ssl=self._trust,
                 allow_redirects=False,

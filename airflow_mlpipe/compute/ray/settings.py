@@ -14,7 +14,18 @@ from airflow_mlpipe.compute.settings import check_keys
 from airflow_mlpipe.errors import ConfigError
 from airflow_mlpipe.redaction import Secret, read_secret
 
-_KEYS = {"type", "address", "token", "workdir", "python", "environments", "ca_bundle", "conn_id", "moves_data"}
+_KEYS = {
+    "type",
+    "address",
+    "token",
+    "workdir",
+    "python",
+    "environments",
+    "ca_bundle",
+    "conn_id",
+    "moves_data",
+    "node_workdir",
+}
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PYTHON = "python3"
 _warned: set[str] = set()
@@ -32,6 +43,7 @@ class RaySettings:
         nothing is shared.
     :param python: interpreter on the nodes, for our launcher and for steps without an environment.
     :param environments: folder of built environments, also shared; ``None`` for one in ``workdir``.
+    :param node_workdir: folder on each node for jobs, where nothing is shared.
     :param moves_data: nodes fetch inputs from the store, and send outputs to it, where it lets them.
     :param ca_bundle: file of certificate authorities, instead of the usual ones.
     """
@@ -44,6 +56,7 @@ class RaySettings:
     environments: Path | None = None
     ca_bundle: str | None = None
     moves_data: bool = False
+    node_workdir: str = "/tmp/mlpipe-jobs"  # noqa: S108 - made with mode 0700, for the cluster's user alone
 
 
 def read_ray_settings(name: str, config: Mapping[str, Any], folder: Path) -> RaySettings:
@@ -71,6 +84,7 @@ def read_ray_settings(name: str, config: Mapping[str, Any], folder: Path) -> Ray
         (folder / texts["environments"]).resolve() if "environments" in texts else None,
         str(folder / texts["ca_bundle"]) if "ca_bundle" in texts else None,
         _flag(name, given.get("moves_data", False)),
+        _node_workdir(name, texts.get("node_workdir", RaySettings.node_workdir)),
     )
 
 
@@ -84,6 +98,12 @@ def _flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise ConfigError(f"compute {name}: moves_data is {value!r}; write true or false.")
     return value
+
+
+def _node_workdir(name: str, value: str) -> str:
+    if not value.startswith("/") or "/../" in f"{value}/":
+        raise ConfigError(f"compute {name}: node_workdir is {value!r}; write an absolute path on the nodes.")
+    return value.rstrip("/")
 
 
 def _python(name: str, value: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_mlpipe.compute import loop
-from airflow_mlpipe.compute.base import JobHandle, JobSpec, JobState, JobStatus
+from airflow_mlpipe.compute.base import ComputeTarget, JobHandle, JobSpec, JobState, JobStatus
 from airflow_mlpipe.compute.environments import EnvironmentCache
 from airflow_mlpipe.compute.far_side import records
 from airflow_mlpipe.compute.far_side.job_folder import ExitRecord
@@ -26,8 +26,9 @@ from airflow_mlpipe.compute.local_place import LocalPlace
 from airflow_mlpipe.compute.ray.client import RayClient
 from airflow_mlpipe.compute.ray.request import check_resources, job_request
 from airflow_mlpipe.compute.ray.settings import RaySettings, read_ray_settings
+from airflow_mlpipe.compute.ray.store_target import RayStoreTarget
 from airflow_mlpipe.compute.ray.words import opinion
-from airflow_mlpipe.errors import ComputeError, ConfigError, TransientComputeError
+from airflow_mlpipe.errors import ComputeError, TransientComputeError
 
 _NOT_SEEN_YET = 60.0
 """Seconds in which Ray may not know a job that it was just given, and in which a claim may not be visible yet."""
@@ -58,19 +59,15 @@ class RayTarget(FolderTarget):
         )
 
     @classmethod
-    def from_config(cls, name: str, config: Mapping[str, Any], folder: Path) -> RayTarget:
-        """Build it from ``{"type": "ray", "address": ..., "workdir": ..., "token"?: ..., "python"?: ...}``.
+    def from_config(cls, name: str, config: Mapping[str, Any], folder: Path) -> ComputeTarget:
+        """Build it from ``{"type": "ray", "address": ..., "workdir"?: ..., "token"?: ..., "python"?: ...}``.
 
         :param folder: relative paths start from it.
+        :returns: without a ``workdir`` a target whose jobs report to the default datastore.
         :raises ConfigError: if a key is unknown or a value is wrong.
         """
         settings = read_ray_settings(name, config, folder)
-        if settings.workdir is None:
-            raise ConfigError(
-                f"compute {name}: workdir is missing. Name a folder that this machine and all nodes of the cluster "
-                "see under the same path."
-            )
-        return cls(settings, settings.workdir)
+        return RayStoreTarget(settings) if settings.workdir is None else cls(settings, settings.workdir)
 
     @property
     def endpoint(self) -> str:
@@ -91,15 +88,7 @@ class RayTarget(FolderTarget):
         _, *options = await self.place.program()
         words = [self.settings.python, *options, "launch", "--stay", self.place.folder(key)]
         body = job_request(shlex.join(words), self._id(key), spec.resources)
-        try:
-            answer = await self.client.post_job(body)
-            if answer.status == 200 or "already exists" in answer.text:
-                return
-            problem = TransientComputeError(f"{self.client.shown} does not take jobs now: {answer.saying}")
-        except TransientComputeError as error:
-            problem = error
-        if not await self._is_known(key):
-            raise problem
+        await self.client.post_once(body, self._id(key))
 
     def _id(self, key: str) -> str:
         """Return the name under which Ray knows a job."""
@@ -107,12 +96,6 @@ class RayTarget(FolderTarget):
 
     def _handle(self, key: str) -> JobHandle:
         return JobHandle(self.name, key, self._id(key))
-
-    async def _is_known(self, key: str) -> bool:
-        """Whether Ray has the job although it did not say so: its answer may have been lost on the way."""
-        with suppress(TransientComputeError):
-            return (await self.client.job(self._id(key))).status == 200
-        return False
 
     async def find(self, key: str) -> JobHandle | None:
         """Return the job with this key, ``None`` also for one that was staged but never reached Ray: submit it again.
