@@ -24,6 +24,7 @@ _BUILT_IN = {
         "inline": "airflow_mlpipe.compute.inline:InlineTarget",
         "ssh": "airflow_mlpipe.compute.ssh.target:SSHTarget",
         "ray": "airflow_mlpipe.compute.ray.target:RayTarget",
+        "slurm": "airflow_mlpipe.compute.slurm.target:SlurmTarget",
     },
     DATASTORES: {
         "local": "airflow_mlpipe.datastores.local:LocalDatastore",

@@ -17,6 +17,7 @@ import pytest
 
 from airflow_mlpipe.testing.azurite import AzuriteServer
 from airflow_mlpipe.testing.ray_server import RayServer, ensure_ray
+from airflow_mlpipe.testing.slurm import SlurmCluster
 from airflow_mlpipe.testing.sshd import SSHServer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -110,6 +111,13 @@ def ray_server() -> Iterator[RayServer]:
     """A real Ray cluster for all tests that want one."""
     with RayServer(ensure_ray(ROOT / "tests" / "ray" / "constraints.txt", CACHE)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[SlurmCluster]:
+    """A real Slurm for all tests that want one."""
+    with tempfile.TemporaryDirectory(prefix="mlpipe-slurm-") as folder, SlurmCluster(Path(folder)) as cluster:
+        yield cluster
 
 
 @pytest.fixture

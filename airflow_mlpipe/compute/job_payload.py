@@ -7,6 +7,9 @@ from typing import Any
 from airflow_mlpipe.compute.base import JobSpec
 from airflow_mlpipe.environment import EnvironmentDefinition
 
+_ENGINES = ("SLURM_", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
+"""How the variables begin by which an engine tells a job which nodes and devices are its own."""
+
 
 def launcher_spec(spec: JobSpec, python: str, *, waits: bool) -> dict[str, Any]:
     """Return the plain values that :meth:`JobFolder.stage` takes.
@@ -20,7 +23,7 @@ def launcher_spec(spec: JobSpec, python: str, *, waits: bool) -> dict[str, Any]:
         "folders": [str(folder) for folder in spec.folders],
         "timeout": spec.timeout,
         "waits": waits,
-        "passes": _passes(spec),
+        "passes": _passes(spec) if waits else [],
         "outputs": {
             item.port: item.there for item in spec.carried if item.role == "output" and (item.travels or item.remote)
         },
@@ -42,4 +45,4 @@ def _activation(environment: EnvironmentDefinition | None, python: str) -> dict[
 def _passes(spec: JobSpec) -> list[str]:
     """Return how the variables begin that the engine's own libraries want in the job."""
     distribution = spec.resources.distribution
-    return ["RAY_"] if distribution and distribution.kind == "ray" else []
+    return [*_ENGINES, "RAY_"] if distribution and distribution.kind == "ray" else list(_ENGINES)

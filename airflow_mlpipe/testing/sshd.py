@@ -94,7 +94,7 @@ class SSHServer:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         tries = 1 if self.port else _TRIES
         for left in reversed(range(tries)):
-            port = self.port or _free_port()
+            port = self.port or free_port()
             said = self._try(port)
             if said is None:
                 self.port = port
@@ -156,7 +156,8 @@ class SSHServer:
         return None
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that nobody listened on a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
