@@ -95,7 +95,23 @@ class SlurmCluster:
         self.start_controller()
         for node in NODES:
             self._spawn("slurmd", ["-D", "-N", node, "-f", str(self.conf)], node)
-        self._await("nodes", lambda: self.run("sinfo", "-h", "-o", "%T", check=False).split() == ["idle"])
+        self.settled()
+
+    def settled(self) -> None:
+        """Wait until the controller answers and all nodes are there."""
+        self._await("nodes", self._well)
+
+    def _well(self) -> bool:
+        states = set(self.run("sinfo", "-h", "-o", "%T", check=False).split())
+        return bool(states) and states <= {"idle", "mixed", "allocated", "completing"}
+
+    def forget_all(self) -> None:
+        """Set the cluster up anew: the controller begins without any job, and with the first number."""
+        self.kill_controller()
+        shutil.rmtree(self.folder / "state")
+        (self.folder / "state").mkdir()
+        self.start_controller()
+        self.settled()
 
     def start_controller(self) -> None:
         """Start the controller, after :meth:`kill_controller` with the state that it had."""
@@ -106,6 +122,11 @@ class SlurmCluster:
         process = self._running.pop("slurmctld")
         process.kill()
         process.wait()
+
+    def wait_until_saved(self, name: str) -> None:
+        """Wait until the controller has written a job down, so that it would survive its end."""
+        place = self.folder / "state" / "job_state"
+        self._await("a saved job", lambda: place.exists() and name.encode() in place.read_bytes())
 
     def stop(self) -> None:
         """End it with all jobs; nothing happens if it is not running."""

@@ -25,6 +25,8 @@ _OTHERS_PATIENCE = 20.0
 """Seconds in which another process that submits the same job must have done so."""
 _CLAIM = "slurm-submit"
 _NO_COMMAND = 127
+_PATIENCE = "25"
+"""Seconds for one of Slurm's commands; they wait for a controller that is away for more than a minute."""
 
 
 class SlurmJobs(FolderTarget):
@@ -52,9 +54,7 @@ class SlurmJobs(FolderTarget):
         return await super().submit(spread(spec, self.slurm.mpi), key)
 
     async def _launch(self, spec: JobSpec, key: str) -> None:
-        if key in await self._ask([key]):
-            return
-        if await self._may_submit(key):
+        if not await self._is_known(key) and await self._may_submit(key):
             await self._sbatch(spec, key)
 
     async def _may_submit(self, key: str) -> bool:
@@ -70,7 +70,7 @@ class SlurmJobs(FolderTarget):
             place = f"{self.place.folder(key)}/{_CLAIM}-{number}"
             if (await self._run("mkdir", place)).code == 0:
                 return True
-            if await self.place.claimed(key) or key in await self._ask([key]):
+            if await self._is_known(key):
                 return False
             if (await self._run("find", place, "-maxdepth", "0", "-mmin", "+1")).output:
                 number += 1
@@ -82,7 +82,7 @@ class SlurmJobs(FolderTarget):
         folder = self.place.folder(key)
         script = batch_script([*await self.place.program(), "launch", "--stay", folder])
         done = await self._slurm(sbatch_words(self.slurm, key, folder, spec), script)
-        if done.code == 0 or key in await self._ask([key]):
+        if done.code == 0 or await self._is_known(key):
             return
         said = saying(done)
         if done.code == _NO_COMMAND:
@@ -101,7 +101,7 @@ class SlurmJobs(FolderTarget):
         """
         (settled,) = await self.place.settle([key])
         if settled.ending == "queued":
-            return self._handle(key) if key in await self._ask([key]) else None
+            return self._handle(key) if await self._is_known(key) else None
         return await super().find(key)
 
     async def status(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
@@ -156,6 +156,11 @@ class SlurmJobs(FolderTarget):
             await self.place.force_end(handle.key)
             await self._gone(handle.key, self.cancel_patience)
 
+    async def _is_known(self, key: str) -> bool:
+        """Whether Slurm has the job, or has started it. One that it refused stays in its lists as failed."""
+        said = (await self._ask([key])).get(key)
+        return (said is not None and not said.ended) or await self.place.claimed(key)
+
     async def _ask(self, keys: Sequence[str]) -> dict[str, Opinion]:
         """Return what Slurm thinks of jobs, by name.
 
@@ -170,7 +175,7 @@ class SlurmJobs(FolderTarget):
 
     async def _slurm(self, words: Sequence[str], given: bytes = b"") -> Finished:
         conf = [f"SLURM_CONF={self.slurm.conf}"] if self.slurm.conf else []
-        return await self._run("env", *conf, *words, given=given)
+        return await self._run("env", *conf, "timeout", _PATIENCE, *words, given=given)
 
     async def _run(self, program: str, *words: str, given: bytes = b"") -> Finished:
         return await self.place.run([f"/usr/bin/{program}", *words], given)

@@ -15,7 +15,7 @@ SLURM_KEYS = ("partition", "account", "qos", "conf", "mpi", "gpu_type", "sbatch_
 
 _OPTIONS = ("constraint", "exclude", "licenses", "nice", "nodelist", "reservation")
 """Options of sbatch that a workspace may set; the others are ours, or would make a job that is not ours any more."""
-_WORD = re.compile(r"[A-Za-z0-9_.,:+=@&|*()\[\]-]{1,200}")
+_WORD = re.compile(r"(?!-)[A-Za-z0-9_.,:+=@&|*()\[\]-]{1,200}|-[0-9]{1,10}")
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,9 @@ _BUSY = (
 )
 """How Slurm puts that asking later may help; everything else that it refuses it refuses for good."""
 
+_TIMED_OUT = 124
+"""Exit code of ``timeout`` when the time is over."""
+
 LISTING = ("squeue", "--noheader", "--me", "--states=all", "--format=%j|%T|%r")
 """Asks for the jobs of the user by name, also those that have ended and are not forgotten yet."""
 
@@ -66,7 +69,7 @@ def opinions(listing: bytes) -> dict[str, Opinion]:
     found: dict[str, Opinion] = {}
     for line in listing.decode("utf-8", "replace").splitlines():
         name, word, reason = [*line.split("|", 2), "", ""][:3]
-        if not word:
+        if not word.strip():
             continue
         opinion = Opinion(word, word.split()[0] in _ENDED, "" if reason in ("None", "(null)") else reason)
         if name not in found or found[name].ended:
@@ -81,6 +84,8 @@ def may_pass(said: str) -> bool:
 
 def saying(finished: Finished) -> str:
     """Return what a command said when it failed, in one line."""
+    if finished.code == _TIMED_OUT:
+        return "it did not answer in time, try again later"
     text = (finished.errors or finished.output).decode("utf-8", "replace")
     lines = [line.removeprefix("sbatch: ").removeprefix("error: ").strip() for line in text.splitlines()]
     return _joined(line for line in lines if line) or f"exit code {finished.code}"
