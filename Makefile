@@ -16,9 +16,10 @@
 #   make soak-syscalls   publish and restore on a local store, killed at every system call (needs strace)
 #   make soak-race       16 processes create one record, 200 times; STORE=azurite takes that store
 #   make soak-flight     500 rounds of 20 processes on one key; STORE=azurite takes that store
-#   make soak-kills      200 workers killed at random moments; TARGET=ssh or local, KILLS=1000
+#   make soak-kills      200 workers killed at random moments; TARGET=ssh, slurm or local, KILLS=1000
 #   make soak-network    100 replies of the SSH server lost after what they tell was done
 #   make sshd            an SSH server for the tests, from Debian's packages; needs root
+#   make slurm           a Slurm for the tests, likewise
 #   make soak-ends       20 each: long steps marked failed, cleared, timed out in a real Airflow
 #   make soak-gc         24,000 random steps of garbage collection against plain dictionaries; STORE=azurite: 600 there
 #   make build           sdist and wheel in dist/
@@ -56,7 +57,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-stop landing azurite ray test check smoke bench soak-flight soak-gc soak-kills soak-network sshd build clean bench-overhead bench-triggerer soak-ends bench-reuse soak-race soak-syscalls
+.PHONY: help venv demo demo-stop landing azurite ray test check smoke bench soak-flight soak-gc soak-kills soak-network sshd slurm build clean bench-overhead bench-triggerer soak-ends bench-reuse soak-race soak-syscalls
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -117,21 +118,32 @@ ray: $(READY)
 sshd: /usr/sbin/sshd
 	@:
 
-# Without rights or apt nothing is installed, and the tests that want an SSH server say what is missing.
-/usr/sbin/sshd:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
-	  echo "Installing openssh-server"; \
-	  policy=/usr/sbin/policy-rc.d; made=; \
-	  if [ ! -e $$policy ]; then printf '#!/bin/sh\nexit 101\n' > $$policy; chmod +x $$policy; made=1; fi; \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openssh-server >/dev/null \
-	    || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openssh-server >/dev/null; } \
-	    || echo "openssh-server cannot be installed (Debian, Ubuntu: apt install openssh-server)." >&2; \
-	  if [ -n "$$made" ]; then rm -f $$policy; fi; \
-	else \
-	  echo "There is no SSH server (Debian, Ubuntu: apt install openssh-server)." >&2; \
-	fi
+# Without rights or apt nothing is installed, and the tests that want a server say what is missing. What Debian would
+# start by itself stays down.
+define debian
+@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+  echo "Installing $(1)"; \
+  policy=/usr/sbin/policy-rc.d; made=; \
+  if [ ! -e $$policy ]; then printf '#!/bin/sh\nexit 101\n' > $$policy; chmod +x $$policy; made=1; fi; \
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null \
+    || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null; } \
+    || echo "They cannot be installed (Debian, Ubuntu: apt install $(1))." >&2; \
+  if [ -n "$$made" ]; then rm -f $$policy; fi; \
+else \
+  echo "There is no $@ (Debian, Ubuntu: apt install $(1))." >&2; \
+fi
+endef
 
-test: check $(AZURITE)/.ready ray /usr/sbin/sshd
+/usr/sbin/sshd:
+	$(call debian,openssh-server)
+
+slurm: /usr/sbin/slurmctld
+	@:
+
+/usr/sbin/slurmctld:
+	$(call debian,slurmctld slurmd slurm-client munge)
+
+test: check $(AZURITE)/.ready ray /usr/sbin/sshd /usr/sbin/slurmctld
 	@$(BIN)/python -m pytest
 
 check: $(READY)
@@ -173,7 +185,7 @@ soak-race: $(READY) $(if $(filter azurite,$(STORE)),$(AZURITE)/.ready)
 soak-flight: $(READY) $(if $(filter azurite,$(STORE)),$(AZURITE)/.ready)
 	@$(BIN)/python -m benchmarks.soak_single_flight --store $(or $(STORE),local)
 
-soak-kills: $(READY) $(if $(filter local,$(TARGET)),,/usr/sbin/sshd)
+soak-kills: $(READY) $(if $(filter local,$(TARGET)),,$(if $(filter slurm,$(TARGET)),/usr/sbin/slurmctld,/usr/sbin/sshd))
 	@$(BIN)/python -m benchmarks.soak_kills --target $(or $(TARGET),ssh) --kills $(or $(KILLS),200)
 
 soak-network: $(READY) /usr/sbin/sshd

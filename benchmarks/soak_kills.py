@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_mlpipe.testing.kill_harness import KillHarness
+from airflow_mlpipe.testing.slurm import SlurmCluster
 from airflow_mlpipe.testing.sshd import SSHServer
 
 
@@ -26,13 +27,17 @@ def target_settings(kind: str, folder: Path) -> Iterator[dict[str, Any]]:
     if kind == "local":
         yield {"type": "local", "workdir": workdir}
         return
+    if kind == "slurm":
+        with SlurmCluster(folder / "slurm") as cluster:
+            yield {"type": "slurm", "workdir": workdir, "conf": str(cluster.conf)}
+        return
     with SSHServer(folder / "sshd") as server:
         yield {"type": "ssh", **server.settings, "workdir": workdir}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--target", choices=["local", "ssh"], default="ssh")
+    parser.add_argument("--target", choices=["local", "ssh", "slurm"], default="ssh")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=secrets.randbits(32))
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Workers killed at random moments, on this machine and over SSH; `make soak-kills` does it at length."""
+"""Workers killed at random moments, on this machine, over SSH and on Slurm; `make soak-kills` does it at length."""
 
 import time
 
@@ -9,10 +9,13 @@ from airflow_mlpipe.testing.kill_harness import KillHarness
 KILLS = 6
 
 
-@pytest.fixture(params=["local", "ssh"])
+@pytest.fixture(params=["local", "ssh", "slurm"])
 def target(request, tmp_path):
     if request.param == "local":
         return {"type": "local", "workdir": str(tmp_path / "jobs")}
+    if request.param == "slurm":
+        conf = str(request.getfixturevalue("slurm").conf)
+        return {"type": "slurm", "workdir": str(tmp_path / "jobs"), "conf": conf}
     sshd = request.getfixturevalue("sshd")
     return {"type": "ssh", **sshd.settings, "workdir": str(tmp_path / "jobs")}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from airflow_mlpipe.compute.base import JobSpec, JobState
 from airflow_mlpipe.errors import ConfigError
 from airflow_mlpipe.hooks.mlpipe import MLPipeHook
 from airflow_mlpipe.testing.jobs import unique_key, wait_for
+from airflow_mlpipe.testing.slurm import SlurmCluster
 from airflow_mlpipe.testing.sshd import SSHServer
 
 pytestmark = pytest.mark.airflow
@@ -26,8 +28,9 @@ def hook_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sshd: SSHServer) 
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
 
     def make(settings: dict[str, Any] | None = None, **connection: Any) -> MLPipeHook:
+        far = {"type": "sftp", "conn_id": "my_box", "path": str(tmp_path / "far-data")}
         box = {"type": "ssh", "conn_id": "my_box", "workdir": str(tmp_path / "far"), **(settings or {})}
-        workspace = {"default_compute": "box", "compute": {"box": box}}
+        workspace = {"default_compute": "box", "compute": {"box": box}, "datastores": {"far": far}}
         mlpipe = {"conn_type": "mlpipe", "extra": {"workspace": workspace}}
         monkeypatch.setenv("AIRFLOW_CONN_MLPIPE_DEFAULT", json.dumps(mlpipe))
         told = {"conn_type": "ssh", "host": "127.0.0.1", "port": sshd.port, "login": sshd.settings["user"]}
@@ -65,6 +68,23 @@ def test_a_job_runs_with_what_the_connection_says(hook_with: MakeHook, sshd: SSH
     asyncio.run(case())
     assert "PRIVATE KEY" not in repr(workspace.config)
     assert "PRIVATE KEY" not in repr(vars(workspace.compute("box").place))  # type: ignore[attr-defined]
+
+
+def test_a_datastore_and_a_cluster_take_the_same(
+    hook_with: MakeHook, sshd: SSHServer, slurm: SlurmCluster, tmp_path: Path
+) -> None:
+    hook = hook_with(
+        {"type": "slurm", "conf": str(slurm.conf), "python": sys.executable}, extra=extras(sshd)[1], conn_type="sftp"
+    )
+    workspace = hook.get_workspace()
+    workspace.datastore("far").replace("k", b"x")
+    assert (tmp_path / "far-data" / "k").read_bytes() == b"x"
+
+    async def case() -> None:
+        handle = await workspace.compute("box").submit(JobSpec("true"), unique_key())
+        assert (await wait_for(workspace.compute("box"), handle)).state is JobState.SUCCEEDED
+
+    asyncio.run(case())
 
 
 def test_a_host_is_not_believed_because_airflow_would(hook_with: MakeHook, sshd: SSHServer, tmp_path: Path) -> None:

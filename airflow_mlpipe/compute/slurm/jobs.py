@@ -24,6 +24,8 @@ _NOT_SEEN_YET = 60.0
 _OTHERS_PATIENCE = 20.0
 """Seconds in which another process that submits the same job must have done so."""
 _CLAIM = "slurm-submit"
+_GIVEN_UP = "+0.25"
+"""Minutes after which whoever made the folder, and did not call sbatch, counts as dead."""
 _NO_COMMAND = 127
 _PATIENCE = "25"
 """Seconds for one of Slurm's commands; they wait for a controller that is away for more than a minute."""
@@ -61,7 +63,7 @@ class SlurmJobs(FolderTarget):
         """Whether it is for us to submit; else somebody else has done it.
 
         sbatch takes the same job twice. So whoever makes a folder in the job's folder submits it; when nothing came of
-        that for a minute, because that process died, the next number is up. Should both have reached Slurm after all,
+        that for a while, because that process died, the next number is up. Should both have reached Slurm after all,
         the second launcher finds the job claimed.
         """
         deadline = time.monotonic() + _OTHERS_PATIENCE
@@ -72,7 +74,7 @@ class SlurmJobs(FolderTarget):
                 return True
             if await self._is_known(key):
                 return False
-            if (await self._run("find", place, "-maxdepth", "0", "-mmin", "+1")).output:
+            if (await self._run("find", place, "-maxdepth", "0", "-mmin", _GIVEN_UP)).output:
                 number += 1
             else:
                 await loop.sleep(0.3)

@@ -15,7 +15,7 @@ from airflow_mlpipe.compute.settings import check_keys
 from airflow_mlpipe.compute.slurm.jobs import SlurmJobs
 from airflow_mlpipe.compute.slurm.request import DISTRIBUTIONS
 from airflow_mlpipe.compute.slurm.settings import SLURM_KEYS, SlurmSettings, read_slurm_settings
-from airflow_mlpipe.compute.ssh.target import SSHTarget, read_place
+from airflow_mlpipe.compute.ssh.target import FURTHER_KEYS, SSHTarget, read_place
 from airflow_mlpipe.errors import ConfigError
 from airflow_mlpipe.ssh import check_ssh_keys
 
@@ -61,7 +61,7 @@ class RemoteSlurmTarget(SlurmJobs, SSHTarget):
 
 def _remote(name: str, config: Mapping[str, Any], folder: Path, settings: SlurmSettings) -> SlurmJobs:
     where = f"compute {name}"
-    check_ssh_keys(where, config, ("workdir", "python", "shares_files", "conn_id", *SLURM_KEYS))
+    check_ssh_keys(where, config, (*FURTHER_KEYS, *SLURM_KEYS))
     shares = config.get("shares_files", False)
     if not isinstance(shares, bool):
         raise ConfigError(f"{where}: 'shares_files' is {shares!r}; allowed are true and false.")
