@@ -148,6 +148,7 @@ class ComputeTarget(Protocol):
 
         :param store: opens it.
         """
+        del store  # the jobs of most targets need none
 
     @abstractmethod
     async def submit(self, spec: JobSpec, key: str) -> JobHandle:

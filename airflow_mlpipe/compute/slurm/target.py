@@ -15,7 +15,7 @@ from airflow_mlpipe.compute.settings import check_keys
 from airflow_mlpipe.compute.slurm.jobs import SlurmJobs
 from airflow_mlpipe.compute.slurm.request import DISTRIBUTIONS
 from airflow_mlpipe.compute.slurm.settings import SLURM_KEYS, SlurmSettings, read_slurm_settings
-from airflow_mlpipe.compute.ssh.target import FURTHER_KEYS, SSHTarget, read_place
+from airflow_mlpipe.compute.ssh.target import FURTHER_KEYS, SSHTarget, read_flag, read_place
 from airflow_mlpipe.errors import ConfigError
 from airflow_mlpipe.ssh import check_ssh_keys
 
@@ -62,11 +62,9 @@ class RemoteSlurmTarget(SlurmJobs, SSHTarget):
 def _remote(name: str, config: Mapping[str, Any], folder: Path, settings: SlurmSettings) -> SlurmJobs:
     where = f"compute {name}"
     check_ssh_keys(where, config, (*FURTHER_KEYS, *SLURM_KEYS))
-    shares = config.get("shares_files", False)
-    if not isinstance(shares, bool):
-        raise ConfigError(f"{where}: 'shares_files' is {shares!r}; allowed are true and false.")
+    shares, moves = (read_flag(where, config, key) for key in ("shares_files", "moves_data"))
     place = read_place(where, config, folder)
     target = RemoteSlurmTarget(name, place, settings)
     target.far = place
-    target.capabilities = Capabilities(shares_files=shares, gives=_GIVES, distributions=DISTRIBUTIONS)
+    target.capabilities = Capabilities(shares_files=shares, moves_data=moves, gives=_GIVES, distributions=DISTRIBUTIONS)
     return target

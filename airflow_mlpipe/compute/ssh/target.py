@@ -47,7 +47,7 @@ class SSHTarget(FolderTarget):
         """
         where = f"compute {name}"
         check_ssh_keys(where, config, FURTHER_KEYS)
-        shares_files, moves_data = (_flag(where, config, key) for key in ("shares_files", "moves_data"))
+        shares_files, moves_data = (read_flag(where, config, key) for key in ("shares_files", "moves_data"))
         return cls(name, read_place(where, config, folder), shares_files=shares_files, moves_data=moves_data)
 
     def seen_as(self, key: str, role: Role, port: str, here: Path) -> str:
@@ -88,7 +88,11 @@ def read_place(where: str, config: Mapping[str, Any], folder: Path) -> SSHPlace:
     return SSHPlace(read_ssh_settings(where, config, folder), workdir, python)
 
 
-def _flag(where: str, config: Mapping[str, Any], key: str) -> bool:
+def read_flag(where: str, config: Mapping[str, Any], key: str) -> bool:
+    """Return a setting that is true or false, and false if it is not given.
+
+    :raises ConfigError: if it is anything else.
+    """
     value = config.get(key, False)
     if not isinstance(value, bool):
         raise ConfigError(f"{where}: {key!r} is {value!r}; allowed are true and false.")
