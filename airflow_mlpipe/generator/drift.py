@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ _HEADER = re.compile(
     r"# Written by airflow-mlpipe (?P<version>\S+) \(template \S+\): .*\n"
     r"# spec hash: (?P<spec_hash>\S+)\n"
     r"# spec: (?P<source>.+)\n"
+    r"(?:# environment: (?P<environment>\S+)\n)?"
 )
 _HEADER_BYTES = 8192
 
@@ -22,11 +23,13 @@ class Header:
     """The first lines of a DAG file that we wrote.
 
     :param source: the spec, relative to the file's folder.
+    :param environment: of mlpipe.toml; empty for none.
     """
 
     version: str
     spec_hash: str
     source: str
+    environment: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,9 @@ def read_header(path: Path) -> Header | None:
 def parse_header(text: str) -> Header | None:
     """Return the header that a text begins with, if it is one of ours."""
     match = _HEADER.match(text)
-    return Header(match["version"], match["spec_hash"], _unescape(match["source"])) if match else None
+    if match is None:
+        return None
+    return Header(match["version"], match["spec_hash"], _unescape(match["source"]), match["environment"] or "")
 
 
 def diff(file: DagFile) -> str:
@@ -82,24 +87,24 @@ def cause(file: DagFile) -> str:
     return "was edited by hand, or its template or the lines of its spec have moved"
 
 
-def orphans(folder: Path, files: Iterable[DagFile]) -> list[Path]:
+def orphans(folder: Path, made: Mapping[Path, Path], environment: str = "") -> list[Path]:
     """Return our DAG files in a folder whose spec is gone, or now makes a file of another name; sorted.
 
-    :param files: what this call generates; specs outside of it are only looked for, not read.
+    :param made: DAG file to spec of what this call generates; specs outside of it are only looked for, not read.
+    :param environment: for which this call generates; the files that a living spec has for another one are left alone.
     """
-    expected = {file.path.resolve() for file in files}
-    sources = {file.source.resolve() for file in files}
-    return [
-        path for path in sorted(folder.glob("*.py")) if path.resolve() not in expected and _is_orphan(path, sources)
-    ]
+    expected = {path.resolve() for path in made}
+    sources = {source.resolve() for source in made.values()}
+    others = [path for path in sorted(folder.glob("*.py")) if path.resolve() not in expected]
+    return [path for path in others if _is_orphan(path, sources, environment)]
 
 
-def _is_orphan(path: Path, sources: set[Path]) -> bool:
+def _is_orphan(path: Path, sources: set[Path], environment: str) -> bool:
     header = read_header(path)
     if header is None:
         return False
     source = spec_of(path, header)
-    return not source.exists() or source in sources
+    return not source.exists() or (source in sources and header.environment == environment)
 
 
 def spec_of(path: Path, header: Header) -> Path:

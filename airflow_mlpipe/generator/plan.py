@@ -76,6 +76,7 @@ class DagPlan:
     :param reasons: why, for each pair: which data flows, or that only the order matters; may be empty.
     :param models_out: models that the steps make, in words.
     :param models_in: models that the steps use, in words.
+    :param environment: of mlpipe.toml, for which the file is written; empty for none.
     """
 
     spec: PipelineSpec
@@ -94,6 +95,7 @@ class DagPlan:
     models_out: tuple[str, ...] = ()
     models_in: tuple[str, ...] = ()
     version: str = field(default=__version__)
+    environment: str = ""
 
     @property
     def airflow_names(self) -> list[str]:
@@ -125,10 +127,11 @@ class DagPlan:
         raise SpecError((fault(self.spec, "airflow.template", "MLP154", f"{reason}."),))
 
 
-def plan_dag(spec: PipelineSpec, folder: Path) -> DagPlan:
+def plan_dag(spec: PipelineSpec, folder: Path, environment: str = "") -> DagPlan:
     """Plan the DAG file of a pipeline.
 
     :param folder: where the file will lie; paths of the pipeline are written relative to it.
+    :param environment: the one of mlpipe.toml that changed the pipeline.
     """
     move = Relocation(spec.folder, folder)
     source = Relocation(spec.source.parent, folder).relocate(spec.source.name)
@@ -138,7 +141,7 @@ def plan_dag(spec: PipelineSpec, folder: Path) -> DagPlan:
         dag_id=dag_id_of(spec),
         title=_title(spec),
         source=source,
-        command=f"mlpipe generate {shlex.quote(source)} -o .",
+        command=f"mlpipe generate {shlex.quote(source)} -o ." + (f" --env {environment}" if environment else ""),
         spec_hash=spec_hash(spec),
         template=spec.airflow.template,
         arguments=dag_arguments(spec),
@@ -149,6 +152,7 @@ def plan_dag(spec: PipelineSpec, folder: Path) -> DagPlan:
         reasons=tuple(_reasons(spec)),
         models_out=tuple(_models_out(spec)),
         models_in=tuple(_models_in(spec)),
+        environment=environment,
     )
 
 

@@ -15,10 +15,12 @@ def is_current(path: Path, text: str) -> bool:
         return False
 
 
-def write_file(path: Path, text: str) -> None:
+def write_file(path: Path, text: str, durable: bool = True) -> None:
     """Write aside and rename, so that a DAG processor never reads half a file; rights follow the umask.
 
     The name of the file aside does not end in ``.py``: Airflow does not look at it.
+
+    :param durable: wait until the text is on the disk, so that not even a crash of the machine leaves half of it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
@@ -26,7 +28,8 @@ def write_file(path: Path, text: str) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(text.encode())
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         Path(aside).chmod(0o666 & ~_umask())
         Path(aside).replace(path)
     except BaseException:

@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from airflow_mlpipe.spec.looks import Looks
     from airflow_mlpipe.spec.model import PipelineSpec
 
 __all__ = ["json_schema", "load_pipeline"]
 
 
-def load_pipeline(path: str | Path) -> PipelineSpec:
+def load_pipeline(path: str | Path, looks: Looks | None = None) -> PipelineSpec:
     """Read a pipeline file and its components.
 
     :param path: the YAML file; its name as given appears in messages.
+    :param looks: notes which files and folders the answer depends on.
     :raises SpecError: with every fault at once, by file and position.
     """
     from airflow_mlpipe.spec.loading import load_pipeline as load  # noqa: PLC0415 - keeps the DAG parse free of YAML
 
-    return load(path)
+    return load(path, looks)
 
 
 def json_schema() -> dict[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from airflow_mlpipe.spec.looks import Looks
+
 Level = Literal["error", "warning"]
 KeyPath = tuple[str | int, ...]
 
@@ -102,10 +104,14 @@ class Place:
 
 
 class Faults:
-    """Collects faults while a pipeline is read, so that all are reported at once."""
+    """Collects faults while a pipeline is read, so that all are reported at once.
 
-    def __init__(self) -> None:
+    :param looks: notes what the readers look at.
+    """
+
+    def __init__(self, looks: Looks | None = None) -> None:
         self._found: dict[Fault, None] = {}
+        self.looks = looks or Looks()
 
     def add(self, place: Place, code: str, message: str, of_key: bool = False) -> None:
         """Note a fault; the code decides whether it is an error or a warning. The same fault counts once.

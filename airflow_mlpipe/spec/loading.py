@@ -15,6 +15,7 @@ from airflow_mlpipe.spec.documents import Settings
 from airflow_mlpipe.spec.graph import GraphLowerer, finished
 from airflow_mlpipe.spec.job_documents import PipelineDocument
 from airflow_mlpipe.spec.jobs import Frame, is_dag_id
+from airflow_mlpipe.spec.looks import Looks
 from airflow_mlpipe.spec.lowered import Lowered
 from airflow_mlpipe.spec.lowering import Defaults
 from airflow_mlpipe.spec.model import AirflowBlock, Parameter, PipelineSpec
@@ -29,14 +30,15 @@ from airflow_mlpipe.spec.settings import pipeline_defaults
 from airflow_mlpipe.spec.structure import texts, validate
 
 
-def load_pipeline(path: str | Path) -> PipelineSpec:
+def load_pipeline(path: str | Path, looks: Looks | None = None) -> PipelineSpec:
     """Read a pipeline file and its components.
 
     :param path: the YAML file; its name as given appears in messages.
+    :param looks: notes which files and folders the answer depends on.
     :raises SpecError: with every fault at once, by file and position.
     """
     source = Path(path)
-    faults = Faults()
+    faults = Faults(looks)
     document = read_document(source, str(path), faults)
     spec = _load(source, document, faults) if document is not None else None
     if spec is None or faults.errors:

@@ -68,7 +68,7 @@ def _check_script(task: ParallelTaskKeys, code: str | None, place: Place, source
     script = task.entry_script
     if script.startswith("/") or ".." in script.split("/"):
         faults.add(place / "entry_script", "MLP124", f"'{script}' must be a path within the code folder.")
-    elif code is not None and not (source.folder / code / script).is_file():
+    elif code is not None and not faults.looks.is_file(source.folder / code / script):
         shown = posixpath.join(task.code or "", script)
         faults.add(place / "entry_script", "MLP121", f"there is no file '{shown}'.")
 

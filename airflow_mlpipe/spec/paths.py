@@ -70,6 +70,7 @@ class Source:
         if path is None:
             return None
         target = self.folder / path
+        faults.looks.at_kind(target)
         found = {"file": target.is_file, "folder": target.is_dir}.get(what, target.exists)()
         if not found:
             faults.add(place, "MLP120", f"there is no {what} '{text}'; looked for {_shown(place, text)}.")

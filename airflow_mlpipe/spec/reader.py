@@ -201,6 +201,7 @@ def _read_text(path: Path, file: str, faults: Faults) -> str | None:
             faults.add(_whole(file), "MLP004", f"the file has {info.st_size} bytes; at most {MAX_BYTES} are read.")
             return None
         raw = path.read_bytes()
+        faults.looks.at_content(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         faults.add(_whole(file), "MLP001", f"the file cannot be read: {reason}.")

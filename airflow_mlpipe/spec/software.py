@@ -121,7 +121,7 @@ def check_script(command: str, folder: Path | None, included: tuple[str, ...], p
         return
     if folder is None:
         faults.add(place, "MLP121", f"runs '{script}' but the job has no code; write 'code: ./src'.")
-    elif not (folder / script).is_file():
+    elif not faults.looks.is_file(folder / script):
         hint = did_you_mean(script, [path.name for path in folder.glob("*.py")])
         faults.add(place, "MLP121", f"there is no file '{script}' in the code folder.{hint}")
 

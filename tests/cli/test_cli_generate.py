@@ -54,24 +54,39 @@ def test_files_are_written_once_and_checked(folder: Path, capsys: pytest.Capture
     assert "dags/two.py: no spec makes this file any more." in err
 
     assert generate("--json") == 0
-    assert json.loads(capsys.readouterr().out) == {
-        "written": ["dags/one.py"],
-        "unchanged": 0,
-        "orphans": ["dags/two.py"],
-    }
+    rest = {"orphans": ["dags/two.py"], "removed": [], "faults": [], "refused": {}}
+    assert json.loads(capsys.readouterr().out) == {"written": ["dags/one.py"], "unchanged": 0, **rest}
     assert generate("--check", "--json") == 1
-    assert json.loads(capsys.readouterr().out) == {"changed": [], "unchanged": 1, "orphans": ["dags/two.py"]}
+    assert json.loads(capsys.readouterr().out) == {"changed": [], "unchanged": 1, **rest}
 
 
-def test_a_bad_spec_changes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.airflow
+def test_a_bad_spec_stops_no_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate() == 0
+    old = (folder / "dags/two.py").read_text()
+    (folder / "pipelines/one.yml").write_text(SPEC.format(name="one", word="goodbye"))
+    (folder / "pipelines/two.yml").write_text("type: pipeline\njobs: 7\n")
+    (folder / "pipelines/zoo.yml").write_text(SPEC.format(name="zoo", word="hello"))
+    capsys.readouterr()
+    for counts in ("2 written, 0 unchanged", "0 written, 2 unchanged"):
+        assert generate() == 2
+        out, err = capsys.readouterr()
+        assert "pipelines/two.yml:2:7 error MLP023" in err
+        assert "1 error; the DAG files of these pipelines stay as they are." in err
+        assert "Traceback" not in err
+        assert out == counts + "\n"
+    assert "goodbye" in (folder / "dags/one.py").read_text()
+    assert (folder / "dags/two.py").read_text() == old
+    assert (folder / "dags/zoo.py").is_file()
+    assert generate("--check") == 2
+
+
+def test_a_file_that_a_person_wrote_is_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "dags").mkdir()
     (folder / "dags/one.py").write_text("# Written by hand\n")
-    (folder / "pipelines/two.yml").write_text("type: pipeline\njobs: 7\n")
+    (folder / "pipelines/two.yml").unlink()
     assert generate() == 2
-    err = capsys.readouterr().err
-    assert "pipelines/two.yml:2:7 error" in err
-    assert "Traceback" not in err
-    assert [path.name for path in (folder / "dags").iterdir()] == ["one.py"]
+    assert "pipelines/one.yml:1:1 error MLP153" in capsys.readouterr().err
     assert (folder / "dags/one.py").read_text() == "# Written by hand\n"
 
 
@@ -80,10 +95,11 @@ def test_what_airflow_does_not_load_is_not_written(folder: Path, capsys: pytest.
     tags = f"airflow: {{tags: [{'x' * 101}]}}\n"
     (folder / "pipelines/two.yml").write_text(SPEC.format(name="two", word="hello") + tags)
     assert generate() == 1
-    err = capsys.readouterr().err
+    out, err = capsys.readouterr()
     assert "dags/two.py: Airflow does not load the new file: " in err
-    assert "1 error, nothing written." in err
-    assert not (folder / "dags").exists()
+    assert "1 error; the DAG files of these pipelines stay as they are." in err
+    assert out == "1 written, 0 unchanged\n"
+    assert [path.name for path in (folder / "dags").iterdir()] == ["one.py"]
 
 
 def test_two_specs_with_one_id(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,8 +129,9 @@ def test_a_template_of_the_user(folder: Path, capsys: pytest.CaptureFixture[str]
 def test_the_reason_is_the_exception_alone(folder: Path) -> None:
     (folder / "bad.py").write_text("raise ValueError('first line\\n  second line')\n")
     (folder / "none.py").write_text("x = 1\n")
-    done = subprocess.run([*load_dags.COMMAND, str(folder)], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout.splitlines()[-1]) == {
+    command = [*load_dags.COMMAND, str(folder)]
+    done = subprocess.run(command, input=f"{folder}\n", capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == {
         "bad.py": "ValueError: first line\n  second line",
         "none.py": "Airflow finds the DAGs [] in it; expected 'none' alone",
     }

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_mlpipe import __version__
 from airflow_mlpipe.errors import ConfigError, SpecError
-from airflow_mlpipe.generator import DagFile, Renderer, build, cause, diff, is_current, load_errors, orphans, write_file
+from airflow_mlpipe.generator import DagFile, Loader, Renderer, build, cause, diff, is_current, orphans, write_file
 from airflow_mlpipe.generator.drift import read_header
 from airflow_mlpipe.spec.model import AirflowBlock, PipelineSpec
 from tests.generator.specs import pipeline
@@ -99,9 +99,9 @@ def test_a_spec_is_found_from_the_header_whatever_its_name(spec: PipelineSpec, t
     (tmp_path / name).write_text("type: pipeline\n")
     [file] = build([spec.model_copy(update={"source": tmp_path / name})], tmp_path / "dags", Renderer())
     write_file(file.path, file.text)
-    assert orphans(tmp_path / "dags", []) == []
+    assert orphans(tmp_path / "dags", {}) == []
     (tmp_path / name).unlink()
-    assert orphans(tmp_path / "dags", []) == [file.path]
+    assert orphans(tmp_path / "dags", {}) == [file.path]
 
 
 def test_orphans_are_files_of_ours_whose_spec_is_gone_or_makes_another(
@@ -109,9 +109,9 @@ def test_orphans_are_files_of_ours_whose_spec_is_gone_or_makes_another(
 ) -> None:
     write_file(file.path, file.text)
     (tmp_path / "dags/by_hand.py").write_text("from airflow.sdk import DAG\n")
-    assert orphans(tmp_path / "dags", [file]) == []
+    assert orphans(tmp_path / "dags", {file.path: file.source}) == []
     [renamed] = build([spec.model_copy(update={"name": "renamed"})], tmp_path / "dags", Renderer())
-    assert orphans(tmp_path / "dags", [renamed]) == [file.path]
+    assert orphans(tmp_path / "dags", {renamed.path: renamed.source}) == [file.path]
 
 
 def test_the_diff_goes_from_the_file_to_the_spec(file: DagFile) -> None:
@@ -133,19 +133,34 @@ def test_the_cause_of_a_difference_is_told(file: DagFile) -> None:
 
 
 def _loader(program: str) -> list[str]:
-    return [sys.executable, "-c", program]
+    return [sys.executable, "-c", f"import json, os, sys\n{program}"]
 
 
-def test_what_the_loader_says_is_told_by_file(file: DagFile) -> None:
-    program = "import sys, os; print('noise'); print('{\"flights.py\": \"no ' + os.listdir(sys.argv[1])[0] + '\"}')"
-    assert load_errors([file], _loader(program)) == {file.path: "no flights.py"}
+ANSWER = """
+print('noise', file=sys.stderr)
+for line in sys.stdin:
+    print(json.dumps({name: f'no {name} {os.getpid()}' for name in os.listdir(line.strip())}), flush=True)
+"""
+
+
+def test_what_the_loader_says_is_told_by_file_and_one_process_does_all(file: DagFile, tmp_path: Path) -> None:
+    other = DagFile(tmp_path / "dags" / "other.py", "", file.source)
+    with Loader(_loader(ANSWER), tmp_path / "dags") as loader:
+        first, second = loader.errors([file]), loader.errors([other])
+    assert list(first) == [file.path]
+    assert first[file.path].startswith("no flights.py ")
+    assert first[file.path].split()[-1] == second[other.path].split()[-1]
     assert not file.path.exists()
 
 
-def test_a_loader_that_does_not_come_up_is_told_with_its_words(file: DagFile) -> None:
-    with pytest.raises(ConfigError, match=r"(?s)could not be started.*no module named airflow"):
-        load_errors([file], _loader("import sys; sys.exit('no module named airflow')"))
+def test_a_loader_that_does_not_come_up_is_told_with_its_words(file: DagFile, tmp_path: Path) -> None:
+    with (
+        Loader(_loader("sys.exit('no module named airflow')"), tmp_path / "dags") as loader,
+        pytest.raises(ConfigError, match=r"(?s)could not be started.*no module named airflow"),
+    ):
+        loader.errors([file])
 
 
-def test_nothing_to_check_starts_nothing() -> None:
-    assert load_errors([], ["/does/not/exist"]) == {}
+def test_nothing_to_check_starts_nothing(tmp_path: Path) -> None:
+    with Loader(["/does/not/exist"], tmp_path) as loader:
+        assert loader.errors([]) == {}

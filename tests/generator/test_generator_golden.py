@@ -77,8 +77,9 @@ def test_golden_files_hold_nothing_but_imports_calls_and_edges(name: str) -> Non
 
 @pytest.mark.airflow
 def test_airflow_loads_every_golden_file() -> None:
-    done = subprocess.run([*load_dags.COMMAND, str(GOLDEN)], capture_output=True, text=True)
-    assert json.loads(done.stdout.splitlines()[-1]) == {}, done.stdout
+    command = [*load_dags.COMMAND, str(GOLDEN)]
+    done = subprocess.run(command, input=f"{GOLDEN}\n", capture_output=True, text=True)
+    assert json.loads(done.stdout) == {}, done.stderr
 
 
 _RENDER = """
