@@ -22,6 +22,7 @@ from airflow_mlpipe.errors import ConfigError, MLPipeError, ParameterError, Spec
 COMMANDS = {
     "init": "start a small working pipeline in a new folder",
     "validate": "check pipeline files, every fault at once",
+    "lint": "check pipeline files, with advice; for CI too",
     "plan": "show what a run would reuse or run, and why",
     "run": "run a pipeline here, without Airflow",
     "generate": "write the Airflow DAG files of pipelines",

@@ -9,11 +9,19 @@ from typing import Literal
 
 from airflow_mlpipe.spec.looks import Looks
 
-Level = Literal["error", "warning"]
+Level = Literal["error", "warning", "advice"]
 KeyPath = tuple[str | int, ...]
 
 FIRST_WARNING = 200
 """Codes from here on are warnings; docs/codes.md lists all of them."""
+FIRST_ADVICE = 300
+"""Codes from here on are what only ``mlpipe lint`` says."""
+
+
+def level_of(code: str) -> Level:
+    """Return the level of a code, ``MLP021``."""
+    number = int(code[3:])
+    return "advice" if number >= FIRST_ADVICE else "warning" if number >= FIRST_WARNING else "error"
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -126,9 +134,8 @@ class Faults:
         self._add(place, str(holder), "MLP021", f"unknown key '{place.path[-1]}'.{message}", True)
 
     def _add(self, place: Place, path: str, code: str, message: str, of_key: bool) -> None:
-        level: Level = "warning" if int(code[3:]) >= FIRST_WARNING else "error"
         at = place.position(of_key)
-        self._found[Fault(place.file, at.line, at.column, level, code, path, message)] = None
+        self._found[Fault(place.file, at.line, at.column, level_of(code), code, path, message)] = None
 
     def _sorted(self, level: Level) -> tuple[Fault, ...]:
         return tuple(sorted(fault for fault in self._found if fault.level == level))
@@ -142,6 +149,11 @@ class Faults:
     def warnings(self) -> tuple[Fault, ...]:
         """All warnings by file and position."""
         return self._sorted("warning")
+
+    @property
+    def advice(self) -> tuple[Fault, ...]:
+        """All advice by file and position."""
+        return self._sorted("advice")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
