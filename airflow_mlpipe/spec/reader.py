@@ -17,6 +17,7 @@ import yaml
 
 from airflow_mlpipe.spec.diagnostics import Faults, KeyPath, Mark, Place, Position
 from airflow_mlpipe.spec.scalars import resolve
+from airflow_mlpipe.spec.yaml_words import explain
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
@@ -225,15 +226,8 @@ def _events(text: str) -> Iterator[_Event]:
 
 
 def _syntax_fault(error: yaml.YAMLError, text: str, file: str, faults: Faults) -> None:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    if mark is not None:
-        words = [part for part in (getattr(error, "context", None), getattr(error, "problem", None)) if part]
-        faults.add(_whole(file, mark.line + 1, mark.column + 1), "MLP003", f"not valid YAML: {', '.join(words)}.")
-        return
-    before = text[: getattr(error, "position", 0)]
-    place = _whole(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
-    reason = getattr(error, "reason", None) or "unreadable"
-    faults.add(place, "MLP003", f"not valid YAML: {reason}.")
+    at, words = explain(error, text)
+    faults.add(_whole(file, at.line, at.column), "MLP003", words)
 
 
 def read_document(path: Path, file: str, faults: Faults) -> Document | None:

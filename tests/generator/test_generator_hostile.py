@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_mlpipe.cli import load_dags
 from airflow_mlpipe.errors import ConfigError
-from airflow_mlpipe.generator import Renderer
+from airflow_mlpipe.generator import Fleet, Loader, Renderer, Target
 from airflow_mlpipe.generator.literals import evaluate
 from airflow_mlpipe.generator.plan import plan_dag
 from airflow_mlpipe.spec.model import AirflowBlock, Parameter, PipelineSpec, StepOptions
 from airflow_mlpipe.spec.step import InputData, OutputData, ParallelTask, Step
+from tests.generator.hostile import HOSTILE
 from tests.generator.specs import pipeline
 from tests.generator.test_generator_literals import ruff_format
 
@@ -23,29 +25,6 @@ FOLDER = Path("/repo/pipelines")
 OUT = Path("/repo/dags")
 RENDERER = Renderer()
 NAMES = ("2nd", "lambda", "a.b", "a-b", "a_b", "plan", "DAG", "dag", "Param", "CommandOperator", "__doc__")
-HOSTILE = (
-    "O'Brien",
-    "C:\\new\\table",
-    '"""',
-    "'''\"\"\"\\",
-    "{{ ds }}",
-    "{% raw %}{# #}",
-    "line\nimport os",
-    "\r\n\f\v\x00\x1b[31m",
-    "2nd",
-    "lambda",
-    "$(touch x)",
-    "`touch x`",
-    "# -*- coding: utf-7 -*-",
-    "# fmt: off",
-    "${{ parent.inputs.x",
-    "\u202eevil\u2028\u2029\ufeff",
-    "Zürich 東京",
-    " \t ",
-    "\\",
-    "x" * 200,
-    "train.sh",
-)
 TEXT = st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
@@ -139,9 +118,84 @@ def test_the_shape_of_the_file_does_not_depend_on_the_text(text: str) -> None:
 
 
 def test_the_formatter_leaves_hostile_files_alone() -> None:
-    for text in HOSTILE:
+    for text in HOSTILE[::4]:
         rendered = RENDERER.render(plan_dag(spec_with(text), OUT))
         assert ruff_format(rendered) == rendered
+
+
+PIPELINE = """\
+type: pipeline
+name: hostile_NUMBER
+display_name: TEXT
+description: TEXT
+tags: {key: SHORT, SHORT: value}
+inputs:
+  word: {type: string, default: TEXT, enum: [TEXT, other], description: TEXT}
+jobs:
+  first:
+    type: command
+    display_name: TEXT
+    command: COMMAND
+    environment: {pip_requirements: [TEXT]}
+    environment_variables: {WORD: TEXT}
+    inputs: {word: "${{parent.inputs.word}}", literal: TEXT}
+    outputs: {out: {type: uri_folder}}
+    airflow: {pool: TEXT, queue: TEXT, reuse_version: TEXT}
+  second:
+    type: parallel
+    input_data: ${{inputs.files}}
+    inputs: {files: "${{parent.jobs.first.outputs.out}}"}
+    task: {type: run_function, code: ./src, entry_script: score.py, program_arguments: COMMAND}
+airflow: {owner: OWNER, tags: [SHORT]}
+"""
+
+
+def _pipeline(number: int, text: str) -> str:
+    """A pipeline file with the text in every field that may hold any text."""
+    spec = PIPELINE.replace("NUMBER", str(number))
+    values = {"TEXT": text, "COMMAND": text, "OWNER": text, "SHORT": text[:80]}
+    for word, value in values.items():
+        escaped = "".join(c if c.isascii() and c.isalnum() else f"\\U{ord(c):08x}" for c in value)
+        spec = spec.replace(word, f'"{escaped}"')
+    return spec
+
+
+def _is_refused(text: str) -> bool:
+    """Whether the reader of pipelines refuses a text: it looks like an expression, or no process could get it."""
+    return "${{" in text or "$[[" in text or "\0" in text
+
+
+@pytest.mark.airflow
+def test_nothing_happens_from_the_yaml_file_to_airflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read, render, write and let Airflow load: every text arrives, and none leaves a trace."""
+    marker = tmp_path / "marker"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "score.py").touch()
+    texts = {tmp_path / f"h{n}.yml": text.replace("MARKER", str(marker)) for n, text in enumerate(HOSTILE)}
+    for number, (spec, text) in enumerate(texts.items()):
+        spec.write_text(_pipeline(number, text), encoding="utf-8")
+    fleet = Fleet(Target(tmp_path / "dags"))
+    with Loader(load_dags.COMMAND, tmp_path / "dags") as loader:
+        written = fleet.write(texts, loader)
+    refused = {Path(fault.file) for fault in fleet.findings.errors}
+    assert refused == {spec for spec, text in texts.items() if _is_refused(text)}
+    assert fleet.findings.refused == {}
+    assert len(written) == len(texts) - len(refused)
+    for path in written:
+        text = texts[fleet.findings.made[path]]
+        arguments = calls(path.read_text(encoding="utf-8"))["first"]
+        assert arguments["inputs"]["literal"] == text
+        assert arguments["environment_variables"] == {"WORD": text}
+        assert arguments["pool"] == text
+    assert len({str(shape(path.read_text(encoding="utf-8"))) for path in written}) == 1
+    assert not marker.exists()
+    assert sorted(path.name for path in tmp_path.iterdir() if path not in texts) == ["dags", "src"]
+
+
+def test_the_corpus_is_large() -> None:
+    assert len(HOSTILE) >= 80
+    assert sum(map(_is_refused, HOSTILE)) < 5
 
 
 def test_text_that_no_file_can_hold_is_refused_in_words() -> None:
