@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import keyword
 import os
 import sys
 import traceback
@@ -23,6 +24,7 @@ COMMANDS = {
     "init": "start a small working pipeline in a new folder",
     "validate": "check pipeline files, every fault at once",
     "lint": "check pipeline files, with advice; for CI too",
+    "import": "read a pipeline of the Azure ML SDK v1 or of dag-factory",
     "plan": "show what a run would reuse or run, and why",
     "run": "run a pipeline here, without Airflow",
     "generate": "write the Airflow DAG files of pipelines",
@@ -40,7 +42,8 @@ COMMANDS = {
     "component": "register components, list them, lay them down beside a pipeline",
     "schema": "print the JSON schema of pipeline files, for editors",
 }
-"""Name to help; the command ``x`` is the module ``airflow_mlpipe.cli.x``, imported only when it is called."""
+"""Name to help; the command ``x`` is the module ``airflow_mlpipe.cli.x``, imported only when it is called.
+One whose name is a word of Python (``import``) is ``airflow_mlpipe.cli.import_``."""
 
 _DESCRIPTION = "Azure ML pipelines on any Apache Airflow: reused steps, typed parameters, plain DAG files."
 _EXAMPLES = """\
@@ -109,8 +112,13 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
+def command_module(name: str) -> Any:
+    """Import and return the module of a command."""
+    return import_module(f"airflow_mlpipe.cli.{name}_" if keyword.iskeyword(name) else f"airflow_mlpipe.cli.{name}")
+
+
 def _add_command(commands: Any, name: str, style: Any) -> None:
-    module = import_module(f"airflow_mlpipe.cli.{name}")
+    module = command_module(name)
     examples = "\n".join(f"  {line}" for line in module.EXAMPLES.splitlines())
     parser = commands.add_parser(
         name,

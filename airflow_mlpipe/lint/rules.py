@@ -34,8 +34,14 @@ class Subject:
     root: Place
 
     def job(self, step: Step) -> Place:
-        """Return the place of a step's job."""
-        return self.root / "jobs" / step.name
+        """Return the place of a step's job; of the nearest pipeline around it if that is in a file of its own."""
+        direct = self.root / "jobs" / step.name
+        return direct if direct.is_written else self.root.below(_levels(step.name))
+
+
+def _levels(name: str) -> list[str]:
+    """Return the keys that lead to a job of a nested pipeline, ``inner.train``."""
+    return [key for part in name.split(".") for key in ("jobs", part)]
 
 
 Rule = Callable[[Subject, Faults], None]

@@ -81,6 +81,9 @@ SENTENCES: dict[int, str] = {
     308: "An output that the command does not name.",
     309: "An input that the command does not name.",
     310: "The files of an environment cannot be read.",
+    401: "`mlpipe import`: something of the other system is not carried over.",
+    402: "`mlpipe import`: something becomes something else.",
+    403: "`mlpipe import`: a file of no system that is known.",
 }
 
 

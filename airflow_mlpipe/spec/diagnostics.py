@@ -16,11 +16,16 @@ FIRST_WARNING = 200
 """Codes from here on are warnings; docs/codes.md lists all of them."""
 FIRST_ADVICE = 300
 """Codes from here on are what only ``mlpipe lint`` says."""
+FIRST_REMARK = 400
+"""Codes from here on are what ``mlpipe import`` says of the files of other systems."""
+NOT_IMPORTABLE = 403
 
 
 def level_of(code: str) -> Level:
     """Return the level of a code, ``MLP021``."""
     number = int(code[3:])
+    if number >= FIRST_REMARK:
+        return "error" if number == NOT_IMPORTABLE else "warning"
     return "advice" if number >= FIRST_ADVICE else "warning" if number >= FIRST_WARNING else "error"
 
 
@@ -154,6 +159,11 @@ class Faults:
     def advice(self) -> tuple[Fault, ...]:
         """All advice by file and position."""
         return self._sorted("advice")
+
+    @property
+    def remarks(self) -> tuple[Fault, ...]:
+        """What was not carried over from another system, by position."""
+        return tuple(fault for fault in self.warnings if int(fault.code[3:]) >= FIRST_REMARK)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -3,13 +3,12 @@
 import argparse
 import re
 import subprocess
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 import yaml
 
-from airflow_mlpipe.cli.main import COMMANDS, main
+from airflow_mlpipe.cli.main import COMMANDS, command_module, main
 from airflow_mlpipe.generator import Renderer, build
 from airflow_mlpipe.spec import load_pipeline
 
@@ -29,7 +28,7 @@ def commands() -> dict[str, argparse.ArgumentParser]:
     parsers = {}
     for name in COMMANDS:
         parsers[name] = argparse.ArgumentParser(name)
-        import_module(f"airflow_mlpipe.cli.{name}").add_arguments(parsers[name])
+        command_module(name).add_arguments(parsers[name])
     return parsers
 
 

@@ -112,6 +112,12 @@ jobs:
     ]
 
 
+def test_a_job_of_a_nested_pipeline_has_its_place() -> None:
+    inner = "{type: pipeline, jobs: {one: {command: echo, outputs: {o: {}}}}}"
+    (line,) = found(f"type: pipeline\ndescription: x\njobs:\n  deep: {inner}\n")
+    assert line.startswith("p.yml:4:71 advice MLP308  jobs.deep.jobs.one.outputs.o: ")
+
+
 def test_faults_and_warnings_are_findings_too() -> None:
     assert found("type: pipeline\njobs: 7\n")[0].startswith("p.yml:2:7 error MLP023")
     assert found(GOOD + "experiment_name: x\n")[0].startswith("p.yml:17:1 warning MLP201")
