@@ -40,8 +40,8 @@ class Subject:
 
 
 def _levels(name: str) -> list[str]:
-    """Return the keys that lead to a job of a nested pipeline, ``inner.train``."""
-    return [key for part in name.split(".") for key in ("jobs", part)]
+    """Return the keys that lead to a job of a nested pipeline that is written in place, ``inner.train``."""
+    return [key for part in name.split(".") for key in ("component", "jobs", part)][1:]
 
 
 Rule = Callable[[Subject, Faults], None]

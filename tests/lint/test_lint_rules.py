@@ -113,9 +113,9 @@ jobs:
 
 
 def test_a_job_of_a_nested_pipeline_has_its_place() -> None:
-    inner = "{type: pipeline, jobs: {one: {command: echo, outputs: {o: {}}}}}"
+    inner = "{type: pipeline, component: {type: pipeline, jobs: {one: {command: echo, outputs: {o: {}}}}}}"
     (line,) = found(f"type: pipeline\ndescription: x\njobs:\n  deep: {inner}\n")
-    assert line.startswith("p.yml:4:71 advice MLP308  jobs.deep.jobs.one.outputs.o: ")
+    assert line.startswith("p.yml:4:92 advice MLP308  jobs.deep.component.jobs.one.outputs.o: ")
 
 
 def test_faults_and_warnings_are_findings_too() -> None:
