@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, ConsoleRenderable
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +14,7 @@ from airflow_mlpipe.execution.events import Event
 
 _COLOURS = {"reused": "green", "reuse": "green", "ran": "cyan", "run": "cyan", "failed": "red", "not run": "yellow"}
 _PLAIN_WIDTH = 160
+_DRAWING = 2000
 
 
 def _console() -> Console:
@@ -36,6 +37,13 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         style = _COLOURS.get(row[1], "")
         table.add_row(*(Text(row[index], style=style if index == 1 else "") for index in kept))
     _console().print(table)
+
+
+def print_graph(graph: ConsoleRenderable) -> None:
+    """Print a drawing whole: off a terminal, or where the terminal is too narrow, lines run on instead of being cut."""
+    console = Console(highlight=False)
+    wanted = console.measure(graph, options=console.options.update(width=_DRAWING)).maximum
+    console.print(graph, width=max(wanted, console.width), crop=False, no_wrap=True, overflow="ignore")
 
 
 class RunDisplay:

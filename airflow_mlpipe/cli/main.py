@@ -25,6 +25,7 @@ COMMANDS = {
     "validate": "check pipeline files, every fault at once",
     "lint": "check pipeline files, with advice; for CI too",
     "import": "read a pipeline of the Azure ML SDK v1 or of dag-factory",
+    "preview": "draw the graph of a pipeline",
     "plan": "show what a run would reuse or run, and why",
     "run": "run a pipeline here, without Airflow",
     "generate": "write the Airflow DAG files of pipelines",

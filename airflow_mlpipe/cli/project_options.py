@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_mlpipe.errors import ConfigError
-from airflow_mlpipe.project import FILE_NAME, Project, find_project, load_project
-from airflow_mlpipe.project.loading import Environment
+from airflow_mlpipe.project.loading import Environment, Project, find_project, load_project
+from airflow_mlpipe.project.place import FILE_NAME
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,15 @@ def add_project_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def choose(arguments: argparse.Namespace) -> Chosen:
+def choose(arguments: argparse.Namespace, start: Path | None = None) -> Chosen:
     """Return the project and the environment that the arguments name.
+
+    :param start: where to look for the project; ``None`` for the current folder.
 
     :raises SpecError: if the project file is wrong.
     :raises ConfigError: if the environment is not there.
     """
-    project = load_project(arguments.project) if arguments.project else find_project(Path.cwd())
+    project = load_project(arguments.project) if arguments.project else find_project(start or Path.cwd())
     if arguments.env is None:
         return Chosen(project, None)
     if project is None:

@@ -13,6 +13,7 @@ from typing import cast
 from airflow_mlpipe.errors import ParameterError
 from airflow_mlpipe.execution.bindings import resolve_parameters
 from airflow_mlpipe.execution.run_info import ReuseMode, RunInfo
+from airflow_mlpipe.project.place import locate
 from airflow_mlpipe.spec import load_pipeline
 from airflow_mlpipe.spec.model import Parameter, PipelineSpec
 from airflow_mlpipe.spec.step import Scalar
@@ -47,6 +48,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reuse-step", action="append", default=[], metavar="STEP=MODE", help="reuse mode of one step; may be repeated"
     )
+    parser.add_argument("--env", metavar="NAME", help="environment of mlpipe.toml to apply, such as dev or prod")
+    parser.add_argument(
+        "--project", type=Path, metavar="FILE", help="mlpipe.toml to use instead of the nearest one of the pipeline"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
@@ -56,15 +61,34 @@ def open_workspace(arguments: argparse.Namespace, start: Path) -> Workspace:
     return load_workspace(named) if named is not None else find_workspace(start)
 
 
+def open_spec(arguments: argparse.Namespace) -> tuple[PipelineSpec, Path | None]:
+    """Read the pipeline, as the environment of the nearest ``mlpipe.toml`` changes it.
+
+    :returns: it and the workspace file that the arguments or the project name.
+    :raises SpecError: if the pipeline or the project file is wrong.
+    """
+    spec = load_pipeline(arguments.pipeline)
+    named: Path | None = arguments.workspace
+    folder = arguments.pipeline.resolve().parent
+    if arguments.env is None and arguments.project is None and locate(folder) is None:
+        return spec, named
+    from airflow_mlpipe.cli.project_options import choose  # noqa: PLC0415 - a run without a project does without it
+
+    chosen = choose(arguments, folder)
+    if chosen.environment is not None:
+        spec = chosen.environment.overlay.apply(spec)
+    return spec, named or chosen.workspace
+
+
 def open_run(arguments: argparse.Namespace) -> tuple[PipelineSpec, Workspace, RunInfo]:
     """Read the pipeline and the workspace, and describe the run that the arguments ask for.
 
     :raises SpecError: if the pipeline is wrong.
     :raises ParameterError: if a parameter or date is.
     """
-    spec = load_pipeline(arguments.pipeline)
+    spec, workspace_file = open_spec(arguments)
     base = spec.folder.resolve()
-    workspace = open_workspace(arguments, base)
+    workspace = load_workspace(workspace_file) if workspace_file is not None else find_workspace(base)
     run_id = f"local__{datetime.now(timezone.utc):%Y-%m-%dT%H-%M-%S}-{secrets.token_hex(2)}"
     fields = _run_fields(arguments.date, spec, run_id)
     run = RunInfo(

@@ -11,11 +11,11 @@ from pathlib import Path
 from airflow_mlpipe.errors import ConfigError, SpecError
 from airflow_mlpipe.project.documents import EnvironmentKeys, ProjectKeys
 from airflow_mlpipe.project.overlay import Overlay, read_overlay
+from airflow_mlpipe.project.place import locate
 from airflow_mlpipe.project.toml_places import read_toml
 from airflow_mlpipe.spec.diagnostics import Faults, Place, did_you_mean
 from airflow_mlpipe.spec.structure import validate
 
-FILE_NAME = "mlpipe.toml"
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}", re.ASCII)
 
 
@@ -62,11 +62,8 @@ def find_project(start: Path) -> Project | None:
 
     :raises SpecError: with every fault of the file.
     """
-    here = start.resolve()
-    for folder in (here, *here.parents):
-        if (folder / FILE_NAME).is_file():
-            return load_project(Path(os.path.relpath(folder / FILE_NAME)))
-    return None
+    file = locate(start)
+    return None if file is None else load_project(file)
 
 
 def load_project(file: Path) -> Project:

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_mlpipe.errors import ConfigError
 from airflow_mlpipe.lint import Selection, examine
-from airflow_mlpipe.project import load_project
+from airflow_mlpipe.project.loading import load_project
 from airflow_mlpipe.spec.codes import SENTENCES
 
 GOOD = """\

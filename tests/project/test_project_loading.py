@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from airflow_mlpipe.errors import ConfigError, SpecError
-from airflow_mlpipe.project import find_project, load_project
+from airflow_mlpipe.project.loading import find_project, load_project
 
 GOOD = """\
 paths = ["pipelines", "more/one.yml"]

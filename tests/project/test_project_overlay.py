@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from airflow_mlpipe.errors import SpecError
-from airflow_mlpipe.project import Overlay, load_project
+from airflow_mlpipe.project.loading import load_project
+from airflow_mlpipe.project.overlay import Overlay
 from airflow_mlpipe.spec import load_pipeline
 from airflow_mlpipe.spec.model import PipelineSpec, Schedule
 
