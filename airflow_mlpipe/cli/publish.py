@@ -9,7 +9,7 @@ from pathlib import Path
 from airflow_mlpipe.cli import load_dags
 from airflow_mlpipe.cli.run_options import open_workspace
 from airflow_mlpipe.errors import ConfigError
-from airflow_mlpipe.generator import DagFile, Renderer, is_current, load_errors, write_file
+from airflow_mlpipe.generator import DagFile, Loader, Renderer, is_current, write_file
 from airflow_mlpipe.publishing.base import PublishedPipeline
 from airflow_mlpipe.publishing.lay_out import lay_out
 from airflow_mlpipe.publishing.names import split_reference
@@ -69,7 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _write(file: DagFile) -> None:
     if is_current(file.path, file.text):
         return
-    errors = load_errors([file], load_dags.COMMAND)
+    with Loader(load_dags.COMMAND, file.path.parent) as loader:
+        errors = loader.errors([file])
     if errors:
         raise ConfigError(f"{file.path}: Airflow does not load the new file: {errors[file.path]}")
     write_file(file.path, file.text)
