@@ -15,6 +15,7 @@
 #   make bench-reuse     those of reuse alone: digests, an unchanged run, transfers, lists (needs rclone)
 #   make soak-syscalls   publish and restore on a local store, killed at every system call (needs strace)
 #   make soak-race       16 processes create one record, 200 times; STORE=azurite takes that store
+#   make bench-generator the generator alone: against dag-factory, blueprint, kedro-airflow; 1,000 pipelines
 #   make soak-flight     500 rounds of 20 processes on one key; STORE=azurite takes that store
 #   make soak-kills      200 workers killed at random moments; TARGET=ssh, slurm or local, KILLS=1000
 #   make soak-network    100 replies of the SSH server lost after what they tell was done
@@ -57,7 +58,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-stop landing azurite ray test check smoke bench soak-flight soak-gc soak-kills soak-network sshd slurm build clean bench-overhead bench-triggerer soak-ends bench-reuse soak-race soak-syscalls
+.PHONY: help venv demo demo-stop landing azurite ray test check smoke bench soak-flight soak-gc soak-kills soak-network sshd slurm build clean bench-overhead bench-triggerer soak-ends bench-reuse soak-race soak-syscalls bench-generator
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -181,6 +182,9 @@ soak-syscalls: $(READY)
 
 soak-race: $(READY) $(if $(filter azurite,$(STORE)),$(AZURITE)/.ready)
 	@$(BIN)/python benchmarks/soak_race.py --store $(or $(STORE),local)
+
+bench-generator: $(READY)
+	@$(BIN)/python benchmarks/run_all.py generator
 
 soak-flight: $(READY) $(if $(filter azurite,$(STORE)),$(AZURITE)/.ready)
 	@$(BIN)/python -m benchmarks.soak_single_flight --store $(or $(STORE),local)

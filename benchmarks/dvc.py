@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 import sys
 from pathlib import Path
 
-from uv import find_uv_bin
-
-from benchmarks.measure import BenchmarkError, Sample, run_process
+from benchmarks.measure import Sample, run_process
+from benchmarks.peer_environment import install
 
 CONSTRAINTS = Path(__file__).with_name("constraints-dvc.txt")
 UP_TO_DATE = "Data and pipelines are up to date."
-_READY = ".mlpipe-ready"
 
 
 def version() -> str:
@@ -35,19 +32,7 @@ def ensure() -> Path:
     :raises BenchmarkError: if it cannot be installed, with what the installer said.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = environment_folder(cache)
-    if not (folder / _READY).exists():
-        _uv("venv", "--clear", "--python", sys.executable, str(folder))
-        python = str(folder / "bin" / "python")
-        _uv("pip", "install", "--compile-bytecode", "--python", python, "--constraint", str(CONSTRAINTS), "dvc")
-        (folder / _READY).touch()
-    return folder / "bin" / "dvc"
-
-
-def _uv(*words: str) -> None:
-    done = subprocess.run([find_uv_bin(), "--quiet", *words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BenchmarkError(f"DVC cannot be installed for the comparison: uv {words[0]} said:\n{done.stderr[-3000:]}")
+    return install(environment_folder(cache), ["dvc"], [CONSTRAINTS]) / "dvc"
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -87,15 +87,18 @@ def airflow_environment(folder: Path) -> dict[str, str]:
     return {**kept, **home}
 
 
-def probe(paths: Sequence[Path], rounds: int, folder: Path) -> dict[str, Any]:
+def probe(
+    targets: Sequence[Path | str], rounds: int, folder: Path, python: str | Path = sys.executable
+) -> dict[str, Any]:
     """Return what :mod:`benchmarks.parse_probe` finds in DAG files and measures of them.
 
+    :param targets: files with one DAG, or ``<file or folder>@<number of DAGs>``.
+    :param python: an interpreter with Airflow.
     :raises BenchmarkError: if a file does not hold one DAG.
     """
-    command = [sys.executable, str(Path(__file__).with_name("parse_probe.py")), str(rounds), *map(str, paths)]
-    done = subprocess.run(
-        command, cwd=folder, env=airflow_environment(folder), capture_output=True, text=True, timeout=_PATIENCE
-    )
+    command = [str(python), str(Path(__file__).with_name("parse_probe.py")), str(rounds), *map(str, targets)]
+    variables = {**airflow_environment(folder), "PYTHONPATH": str(folder)}
+    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=_PATIENCE)
     if done.returncode:
         raise BenchmarkError(f"The parse of the DAG files failed:\n{done.stderr[-3000:]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -25,6 +25,7 @@ from benchmarks.settings import Settings
 
 NAMES = {
     "parse": "parsing generated DAG files against hand-written ones",
+    "generator": "DAGs of this and three other generators; a thousand pipelines; bad ones",
     "noop_laptop": "mlpipe run of an unchanged pipeline against dvc repro",
     "noop_scheduler": "an unchanged run in a real Airflow against a one-task DAG and against no plan task",
     "overhead": "steps that run for the first time against BashOperators, in a real Airflow",
