@@ -112,7 +112,7 @@ def write_blueprint(folder: Path, dags: Mapping[str, int]) -> Path:
     loader = folder / "loader.py"
     loader.write_text(
         "from pathlib import Path\nfrom airflow.sdk import DAG\nfrom blueprint import build_all_airflow_dags\n"
-        "build_all_airflow_dags(dags_dir=Path(__file__).parent)\n"
+        "build_all_airflow_dags(search_path=Path(__file__).parent)\n"
     )
     return loader
 

@@ -60,7 +60,9 @@ def find_registered(text: str, folder: Path, place: Place, faults: Faults) -> Re
     name, version = reference
     home = folder / FOLDER / name
     if version == LATEST:
+        faults.looks.at_content(home / LATEST)
         version = _text(home / LATEST).strip() or LATEST
+    faults.looks.at_content(home / version / CARD)
     card = _card(home / version / CARD)
     if card is None:
         there = listed(path.parent.name for path in home.glob(f"*/{CARD}")) if home.is_dir() else "none"
