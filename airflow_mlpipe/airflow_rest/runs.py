@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,7 +17,10 @@ from airflow_mlpipe.errors import AirflowUnreachableError, ParameterError
 
 FINAL = ("success", "failed")
 _ENDPOINTS = "/mlpipe/PipelineRuns/PipelineEndpointSubmit/Id"
+_LOST = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 _TRIES = 3
+_PAUSE = 1.0
+"""Seconds before a call is made again."""
 _PAGE = 100
 
 
@@ -113,19 +117,27 @@ class AirflowRuns:
         """
         path = f"{_ENDPOINTS}/{quote(endpoint, safe='')}?runId={quote(run_id, safe='')}"
         answer, was_lost = self._post(path, dict(body))
+        if answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            raise AirflowUnreachableError(
+                "This Airflow has no endpoints: its API server has not loaded the plugin of airflow-mlpipe. Install "
+                "the package there, and restart it."
+            )
         if not answer.is_success:
             raise refusal(answer, "")
         said = answer.json()
         return self.get(said["DagId"], said["Id"]), bool(said["Created"]) or was_lost
 
     def _post(self, path: str, body: Mapping[str, Any], tries: int = _TRIES) -> tuple[httpx.Response, bool]:
-        """Return the answer, and whether an earlier one was lost."""
+        """Return the answer, and whether an earlier one was lost, on the way or in a gateway."""
         try:
-            return self._client.request("POST", path, body), False
+            answer = self._client.request("POST", path, body)
+            if answer.status_code not in _LOST or tries == 1:
+                return answer, False
         except AirflowUnreachableError:
             if tries == 1:
                 raise
-            return self._post(path, body, tries - 1)[0], True
+        time.sleep(_PAUSE)
+        return self._post(path, body, tries - 1)[0], True
 
     def _existing(self, dag_id: str, conf: Mapping[str, Any], run_id: str) -> AirflowRun:
         run = self.get(dag_id, run_id)

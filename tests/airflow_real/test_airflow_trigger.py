@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from airflow_mlpipe.testing.http_proxy import LOSE, REFUSE, Asked, HttpProxy, Reply
 
 pytestmark = pytest.mark.airflow
 
@@ -124,3 +126,54 @@ def test_an_unknown_dag_and_an_absent_server(mlpipe: Mlpipe) -> None:
     code, _, err = mlpipe("runs", "--url", "http://127.0.0.1:9")
     assert code == 1
     assert "cannot be reached" in err
+
+
+@pytest.fixture
+def network(airflow: Any, mlpipe: Mlpipe, monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpProxy]:
+    """A network between the command and the Airflow."""
+    with HttpProxy(airflow.server.url) as proxy:
+        monkeypatch.setenv("MLPIPE_AIRFLOW_URL", proxy.address)
+        yield proxy
+
+
+class Once:
+    """A fault that happens to the first calls of a method whose path ends so."""
+
+    def __init__(self, method: str, end: str, faults: list[Any]) -> None:
+        self._method, self._end, self._faults = method, end, faults
+
+    def __call__(self, asked: Asked) -> Any:
+        if self._faults and asked.method == self._method and asked.path.partition("?")[0].endswith(self._end):
+            return self._faults.pop(0)
+        return None
+
+
+@pytest.mark.parametrize("fault", [LOSE, REFUSE, Reply(502, b"bad gateway")], ids=["lost", "refused", "gateway"])
+def test_a_lost_answer_makes_no_second_run(fault: Any, airflow: Any, mlpipe: Mlpipe, network: HttpProxy) -> None:
+    before = len(airflow.api.runs("flow"))
+    network.rule = Once("POST", "/dagRuns", [fault])
+    code, out, err = mlpipe("trigger", "flow", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["run_id"] in {run["dag_run_id"] for run in airflow.api.runs("flow")}
+    assert len(airflow.api.runs("flow")) == before + 1
+    assert len([path for path in network.asked("POST") if path.endswith("/dagRuns")]) == 2
+    assert airflow.api.wait_run("flow", json.loads(out)["run_id"]) == "success"
+
+
+def test_following_outlives_an_api_that_is_away(mlpipe: Mlpipe, network: HttpProxy) -> None:
+    away = Reply(503, b"{}", {"Content-Type": "application/json"})
+    network.rule = Once("GET", "/taskInstances", [REFUSE, away, away, REFUSE])
+    code, out, err = mlpipe("trigger", "flow", "--wait", "--poll", "0.2")
+    assert (code, err) == (0, "")
+    assert "success." in out
+
+
+def test_what_is_no_airflow_is_named(mlpipe: Mlpipe, network: HttpProxy) -> None:
+    network.rule = lambda asked: Reply(200, b"<html>") if asked.method == "GET" else None
+    code, _, err = mlpipe("trigger", "flow")
+    assert code == 1
+    assert "is it the address of an Airflow API server?" in err
+    network.rule = Once("POST", "/greetings", [Reply(405, b'{"detail": "Method Not Allowed"}')])
+    code, _, err = mlpipe("trigger", "greetings", "--endpoint")
+    assert code == 1
+    assert "has not loaded the plugin of airflow-mlpipe" in err
