@@ -52,7 +52,7 @@ class Agent:
             "read_log": self.read_log,
             "ask_to_end": self.desk.ask_to_end,
             "force_end": self.desk.force_end,
-            "remove": self.desk.remove,
+            "remove": self.delivery.remove,
             "outputs": self.desk.outputs,
             "environment": self.builder.look,
             "run": self.run,

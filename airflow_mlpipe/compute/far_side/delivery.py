@@ -60,6 +60,12 @@ class Delivery:
         remove_tree(source)
         return []
 
+    def remove(self, key: str) -> None:
+        """Remove everything of a job that has ended, and what was sent for it in vain; see :meth:`Desk.remove`."""
+        self.desk.remove(key)
+        if valid_key(key):
+            remove_tree(self._incoming(key))
+
     def _incoming(self, key: str) -> Path:
         if not valid_key(key):
             raise ValueError(f"{key!r} is no run key")

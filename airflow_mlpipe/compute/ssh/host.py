@@ -19,6 +19,7 @@ from airflow_mlpipe.ssh import SSHSettings
 _T = TypeVar("_T")
 _PATIENCE = 10.0
 """Seconds in which a broken connection is made anew before the caller hears of it."""
+_BREAKS = 20
 _ANSWER_PATIENCE = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 15.0
 
@@ -53,12 +54,15 @@ class Host:
 
         return await self.use(ask)
 
-    async def use(self, work: Callable[[Link], Awaitable[_T]]) -> _T:
-        """Do something with a live connection, again if it breaks meanwhile; what is done must bear that."""
+    async def use(self, work: Callable[[Link], Awaitable[_T]], *, patient: bool = False) -> _T:
+        """Do something with a live connection, again if it breaks meanwhile; what is done must bear that.
+
+        :param patient: it takes long and goes on where it ended, so a few breaks are borne however late they come.
+        """
         if self._owner != os.getpid():  # a fork: the connection is the parent's, and must be neither used nor closed
             self._abandoned.append(self._link)
             self._owner, self._link, self._opening = os.getpid(), None, None
-        return await io_thread().run(self._use(work))
+        return await io_thread().run(self._use(work, _BREAKS if patient else 0))
 
     async def about(self) -> dict[str, Any]:
         """Return what the agent says of itself."""
@@ -68,12 +72,15 @@ class Host:
 
         return await self.use(ask)
 
-    async def _use(self, work: Callable[[Link], Awaitable[_T]]) -> _T:
+    async def _use(self, work: Callable[[Link], Awaitable[_T]], breaks: int) -> _T:
         deadline = time.monotonic() + _PATIENCE
         while True:
+            began = time.monotonic()
             try:
                 return await work(await self._alive())
-            except LinkLostError as error:  # noqa: PERF203 - trying again is what this is for
+            except LinkLostError as error:
+                if breaks and time.monotonic() - began > _PATIENCE / 2:
+                    breaks, deadline = breaks - 1, time.monotonic() + _PATIENCE
                 await self._pause(error, deadline)
 
     async def _pause(self, error: LinkLostError, deadline: float) -> None:
@@ -137,11 +144,10 @@ def host(settings: SSHSettings, workdir: str, python: str) -> Host:
 
 
 def close_hosts() -> None:
-    """End all connections of this process, and the thread that holds them."""
-    known, _Hosts.known = list(_Hosts.known.values()), {}
+    """End all connections of this process, and the thread that holds them. Who asks again connects again."""
 
     async def last() -> None:
-        await asyncio.gather(*(each.shut() for each in known), return_exceptions=True)
+        await asyncio.gather(*(each.shut() for each in _Hosts.known.values()), return_exceptions=True)
 
     stop_io_thread(last())
 

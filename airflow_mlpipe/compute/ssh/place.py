@@ -46,17 +46,19 @@ class SSHPlace(Place):
     def __init__(self, settings: SSHSettings, workdir: str, python: str) -> None:
         self.settings, self.workdir, self.python = settings, workdir, python
         self.endpoint = f"ssh://{settings.address}{workdir}"
+        self._known: Host | None = None
 
     async def _host(self) -> Host:
         """Return the host; importing what speaks SSH takes a while, so it is done when it is first needed."""
+        if self._known is None:
+            self._known = await loop.to_thread(self._find)
+        return self._known
 
-        def find() -> Host:
-            load_library(self.settings.where)
-            from airflow_mlpipe.compute.ssh.host import host  # noqa: PLC0415 - needs the extra, and is slow to import
+    def _find(self) -> Host:
+        load_library(self.settings.where)
+        from airflow_mlpipe.compute.ssh.host import host  # noqa: PLC0415 - needs the extra, and is slow to import
 
-            return host(self.settings, self.workdir, self.python)
-
-        return await loop.to_thread(find)
+        return host(self.settings, self.workdir, self.python)
 
     async def _call(self, operation: str, **arguments: Any) -> Any:
         return await (await self._host()).call(operation, **arguments)
@@ -131,7 +133,7 @@ class SSHPlace(Place):
             wanted = await link.call("wanted", _LONG, {"key": key, "digests": sorted(parcel.large)})
             await send(link, wanted["folder"], {digest: parcel.large[digest] for digest in wanted["missing"]})
 
-        await host.use(work)
+        await host.use(work, patient=True)
 
     async def fetch(self, key: str, carried: Sequence[Carried]) -> None:
         """Bring outputs of an ended job here; see :meth:`ComputeTarget.collect`."""
@@ -146,7 +148,7 @@ class SSHPlace(Place):
         async def work(link: Link) -> None:
             await fetch(link, there, here, digests)
 
-        await (await self._host()).use(work)
+        await (await self._host()).use(work, patient=True)
 
     async def start(self, key: str) -> None:
         """Start the launcher of a staged job as a plain process; nothing happens if the job is claimed."""
