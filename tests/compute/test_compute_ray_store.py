@@ -4,13 +4,16 @@ import asyncio
 import json
 import random
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from airflow_mlpipe.compute.base import JobHandle, JobSpec, JobState
 from airflow_mlpipe.compute.far_side import blobs
 from airflow_mlpipe.compute.job_parts import JobResources
+from airflow_mlpipe.compute.ray.job_records import JobRecords
 from airflow_mlpipe.compute.ray.target import RayTarget
+from airflow_mlpipe.datastores.azure_blob.store import AzureBlobDatastore
 from airflow_mlpipe.environment import EnvironmentDefinition
 from airflow_mlpipe.errors import ConfigError, SubmitRejectedError, TransientComputeError
 from airflow_mlpipe.execution.finish import finish
@@ -205,3 +208,18 @@ def test_without_a_workdir_the_store_is_used(tmp_path):
     assert target.capabilities.moves_data
     assert not target.capabilities.shares_files
     assert target.seen_as("k", "input", "raw", tmp_path) == "/tmp/mlpipe-jobs/k/k/inputs/raw"
+
+
+def test_a_job_is_named_after_the_place_of_its_store_and_not_after_what_people_call_it(azurite):
+    place = azurite.settings(azurite.make_container(), azurite.credential)
+    other = azurite.settings(azurite.make_container(), azurite.credential)
+    stores = [
+        AzureBlobDatastore.from_config("workspaceblobstore", place, Path("/")),
+        AzureBlobDatastore.from_config("results", place, Path("/")),
+        AzureBlobDatastore.from_config("workspaceblobstore", other, Path("/")),
+        AzureBlobDatastore.from_config("workspaceblobstore", {**place, "prefix": "team"}, Path("/")),
+    ]
+    names = [JobRecords(store, "mlp-1").ray_id() for store in stores]
+    assert names[0] == names[1]
+    assert len(set(names)) == 3
+    assert all(name.startswith("mlp-1-") for name in names)

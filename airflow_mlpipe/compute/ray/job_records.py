@@ -30,6 +30,9 @@ _SUBMITTED, _CANCEL = "submitted.json", "cancel.json"
 class ReportStore(RecordStorage, Protocol):
     """A store that a job's own machine can be let into."""
 
+    def place(self) -> str:
+        """Return where the store lies: the same for all who open it, and for no other store. Holds no secret."""
+
     def grant_create(self, path: str, seconds: float, *, is_file: bool = False) -> RemoteData | None:
         """Return the right to create a file, or files in a folder."""
 
@@ -46,11 +49,9 @@ class JobRecords:
         self.key = key
         self.prefix = f"{_PREFIX}/{key}"
 
-    @property
     def ray_id(self) -> str:
-        """The name under which Ray knows the job; two stores may well have the same run of the same pipeline."""
-        place = getattr(self._store, "identity", None) or getattr(self._store, "name", "")
-        return f"{self.key}-{hashlib.sha256(str(place).encode()).hexdigest()[:10]}"
+        """Return the name under which Ray knows the job; two stores may well have the same run of the same pipeline."""
+        return f"{self.key}-{hashlib.sha256(self._store.place().encode()).hexdigest()[:10]}"
 
     def rights(self, seconds: float) -> dict[str, Any]:
         """Return the rights to claim the job and to report, in the clear, for the job's machine alone.

@@ -103,7 +103,7 @@ class RayStoreTarget(ComputeTarget):
         check_spec(spec, key)
         self._check(spec)
         job = self._records(key)
-        name = self._id(key)
+        name = await self._name(key)
         if await self._do(job.submitted) is None or (await self.client.job(name)).status == 404:
             body = await self._packed(spec, job)
             await self._do(job.note_submission)
@@ -136,18 +136,18 @@ class RayStoreTarget(ComputeTarget):
         package = await self._do(build_package, spec, plain)
         await self.client.put_package(package.name, package.data)
         words = [self.settings.python, "-I", "-S", "-B", package.program, "unpack"]
-        body = job_request(shlex.join(words), self._id(job.key), spec.resources)
+        body = job_request(shlex.join(words), await self._name(job.key), spec.resources)
         return {**body, "runtime_env": {"working_dir": f"gcs://{package.name}"}}
 
-    def _id(self, key: str) -> str:
-        return self._records(key).ray_id
+    async def _name(self, key: str) -> str:
+        return await self._do(self._records(key).ray_id)
 
     async def find(self, key: str) -> JobHandle | None:
         """Return the job with this key, whoever submitted it."""
         if not valid_key(key) or await self._do(self._records(key).submitted) is None:
             return None
-        known = await self._do(self._records(key).ended) or (await self.client.job(self._id(key))).status == 200
-        return JobHandle(self.name, key, self._id(key)) if known else None
+        known = await self._do(self._records(key).ended) or (await self.client.job(await self._name(key))).status == 200
+        return JobHandle(self.name, key, await self._name(key)) if known else None
 
     async def status(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
         """Return the status of each job: Ray's opinion while it lives, then what its exit record says."""
@@ -156,7 +156,7 @@ class RayStoreTarget(ComputeTarget):
     async def _status(self, key: str) -> JobStatus:
         if not valid_key(key):
             return JobStatus(JobState.LOST, f"The job {key!r} is not known here: this is no run key.", raw="lost")
-        said = opinion(await self.client.job(self._id(key)))
+        said = opinion(await self.client.job(await self._name(key)))
         if said.state is JobState.RUNNING:
             return JobStatus(said.state, said.message, raw=said.raw)
         return await self._do(self._judged, self._records(key), said)
@@ -201,7 +201,7 @@ class RayStoreTarget(ComputeTarget):
         job = self._records(handle.key)
         waits = await self._do(job.cancel)
         with suppress(ComputeError):
-            await self.client.stop(self._id(handle.key))
+            await self.client.stop(await self._name(handle.key))
         deadline = time.monotonic() + grace + _CANCEL_PATIENCE
         while not waits and not (await self._status(handle.key)).state.is_terminal and time.monotonic() < deadline:
             await loop.sleep(_POLL)
@@ -217,4 +217,4 @@ class RayStoreTarget(ComputeTarget):
             raise ComputeError(f"The job {handle.key} has not ended, so its records stay. Cancel it first.")
         await self._do(self._records(handle.key).remove)
         with suppress(ComputeError):
-            await self.client.delete(self._id(handle.key))
+            await self.client.delete(await self._name(handle.key))

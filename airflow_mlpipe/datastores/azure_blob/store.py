@@ -58,6 +58,10 @@ class AzureBlobDatastore(BlobRecords):
         """
         return cls(read_settings(name, config, folder))
 
+    def place(self) -> str:
+        """Return the address of all that this datastore holds, the same for every name and credential."""
+        return f"{self._container.identity}/{self._container.name_of('')}"
+
     def local_path(self, path: str) -> Path | None:
         """Return ``None``: it lies in no file system."""
         data_segments(path)
