@@ -150,17 +150,17 @@ class _Histories(RuleBasedStateMachine):
         self.runs.append(_Run(pipeline, run_id, attempt, key, self.now, job))
         COUNTS["begun"] += 1
 
-    @precondition(lambda self: self._open())
+    @precondition(lambda self: self._able())
     @rule(data=st.data(), register=st.booleans())
     def finish(self, data: st.DataObject, register: bool) -> None:
         """A step ends well."""
-        self._succeed(data.draw(st.sampled_from(self._open())), register)
+        self._succeed(data.draw(st.sampled_from(self._able())), register)
 
-    @precondition(lambda self: self._open())
+    @precondition(lambda self: self._able())
     @rule(data=st.data())
     def crash(self, data: st.DataObject) -> None:
         """A worker dies between the record of a result and the end of its step; a retry may finish it later."""
-        run = data.draw(st.sampled_from(self._open()))
+        run = data.draw(st.sampled_from(self._able()))
         self._publish(run, self._ref(run.attempt))
         run.crashed = True
         COUNTS["crashed"] += 1
@@ -346,6 +346,10 @@ class _Histories(RuleBasedStateMachine):
 
     def _open(self) -> list[_Run]:
         return [run for run in self.runs if not run.ended and self.now - run.last < ABANDONED]
+
+    def _able(self) -> list[_Run]:
+        """Return the open runs that can end well: nobody damaged their data after a crash."""
+        return [run for run in self._open() if run.attempt not in self.damaged]
 
     def _kept(self) -> list[_Run]:
         kept = []
