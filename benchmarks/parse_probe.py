@@ -28,7 +28,8 @@ def _parse(bag_class: Any, target: str) -> tuple[Any, tuple[float, float]]:
     bag = bag_class(dag_folder=name, safe_mode=False, bundle_path=folder, bundle_name="benchmark")
     spent = (time.perf_counter() - wall, time.process_time() - cpu)
     if bag.import_errors or len(bag.dags) != int(count or 1):
-        raise RuntimeError(f"{target} holds {len(bag.dags)} DAGs: {bag.import_errors}")
+        what = "does not hold one DAG" if not count else f"holds {len(bag.dags)} DAGs"
+        raise RuntimeError(f"{target} {what}: {bag.import_errors}")
     return next(iter(bag.dags.values())), spent
 
 
