@@ -25,7 +25,6 @@ from benchmarks.settings import Settings
 
 NAMES = {
     "parse": "parsing generated DAG files against hand-written ones",
-    "generator": "DAGs of this and three other generators; a thousand pipelines; bad ones",
     "noop_laptop": "mlpipe run of an unchanged pipeline against dvc repro",
     "noop_scheduler": "an unchanged run in a real Airflow against a one-task DAG and against no plan task",
     "overhead": "steps that run for the first time against BashOperators, in a real Airflow",
@@ -34,6 +33,7 @@ NAMES = {
     "reuse_hash": "content digests of 1 GiB and of 20,000 files against a bare loop over blake3",
     "reuse_transfer": "256 MiB and 5,000 files to and from Azurite against rclone and against Azure's SDK",
     "reuse_listing": "the identity of 20,000 blobs on Azurite against the bare request for their list",
+    "generator": "DAGs of this and three other generators; a thousand pipelines; bad ones",
 }
 """Name to what it measures; the benchmark ``x`` is the module ``benchmarks.x``."""
 _REPEATS = 5
