@@ -172,7 +172,7 @@ bench-overhead: $(READY)
 	@$(BIN)/python benchmarks/run_all.py overhead
 
 bench-triggerer: $(READY)
-	@$(BIN)/python benchmarks/run_all.py triggerer real_triggerer
+	@$(BIN)/python benchmarks/run_all.py triggerer
 
 bench-reuse: $(READY) $(AZURITE)/.ready
 	@$(BIN)/python benchmarks/run_all.py reuse_hash noop_laptop reuse_transfer reuse_listing

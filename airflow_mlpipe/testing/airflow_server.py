@@ -171,10 +171,6 @@ class AirflowServer:
         _signal_session(process.pid, signal.SIGKILL)
         process.wait()
 
-    def pid(self, name: str) -> int:
-        """Return the process id of one part that runs."""
-        return self._processes[name].pid
-
     def log_path(self, name: str) -> Path:
         """Return the file with a part's own output."""
         return self.home / f"{name}.log"
