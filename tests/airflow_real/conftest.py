@@ -66,9 +66,9 @@ with DAG("branched", schedule=None, params={"good": Param("true", type="string")
     decide = BranchOperator(
         task_id="decide", condition=check.outputs["good"], when_true=["deploy", "tell"], when_false=["repair"]
     )
-    deploy = CommandOperator(task_id="deploy", command="echo > ${{outputs.o}}/x", outputs={"o": {}})
+    deploy = CommandOperator(task_id="deploy", command="echo > ${{outputs.o}}/made", outputs={"o": {}})
     tell = CommandOperator(task_id="tell", command="ls ${{inputs.o}}", inputs={"o": deploy.outputs["o"]})
-    repair = CommandOperator(task_id="repair", command="echo > ${{outputs.o}}/x", outputs={"o": {}})
+    repair = CommandOperator(task_id="repair", command="echo > ${{outputs.o}}/made", outputs={"o": {}})
     report = CommandOperator(
         task_id="report",
         command="ls $[[${{inputs.a}}]] $[[${{inputs.b}}]]",
@@ -85,7 +85,7 @@ ASSET = Asset(name="dataset/watched", uri="mlpipe://dataset/watched")
 with DAG("making", schedule=None, params={"text": TEXT}):
     make = CommandOperator(
         task_id="make",
-        command="echo ${{inputs.text}} > ${{outputs.o}}/x",
+        command="echo ${{inputs.text}} > ${{outputs.o}}/made",
         inputs={"text": "${{parent.inputs.text}}"},
         outputs={"o": {"name": "watched"}},
         outlets=[ASSET],
@@ -95,7 +95,7 @@ with DAG("making", schedule=None, params={"text": TEXT}):
 with DAG("taking", schedule=[ASSET]):
     CommandOperator(
         task_id="take",
-        command="cat ${{inputs.data}}/x > ${{outputs.o}}/copy",
+        command="cat ${{inputs.data}}/made > ${{outputs.o}}/copy",
         inputs={"data": {"path": "azureml:watched@latest"}},
         outputs={"o": {}},
     )
