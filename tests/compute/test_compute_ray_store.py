@@ -95,12 +95,12 @@ def test_exit_code_metrics_and_a_log_to_the_byte(target):
             assert await whole_log(target, handle, limit) == random.Random(7).randbytes(5000)
         assert (await target.status([handle]))[0] == status
         await target.forget(handle)
-        await unknown(target, handle)
+        await check_unknown(target, handle)
 
     asyncio.run(case())
 
 
-async def unknown(target, handle):
+async def check_unknown(target, handle):
     (status,) = await target.status([handle])
     assert status.state is JobState.LOST
     assert status.message
@@ -113,7 +113,7 @@ async def unknown(target, handle):
 
 @pytest.mark.parametrize("key", ["mlp-never-seen", "../../etc", ""])
 def test_a_job_that_nobody_knows_is_lost_and_silent(target, key):
-    asyncio.run(unknown(target, JobHandle(target.name, key, key)))
+    asyncio.run(check_unknown(target, JobHandle(target.name, key, key)))
 
 
 def test_output_shows_while_the_job_runs_and_cancel_ends_all_of_it(target, tmp_path):

@@ -193,7 +193,7 @@ class History:
         assert isinstance(self.target, FaultyTarget)
         self.owned: Ticket | None = None
 
-    def play(self, event: str) -> None:
+    def check_after(self, event: str) -> None:
         getattr(self, f"_{event}")()
         if self.owned is not None:
             assert state(self.workspace, self.owned) is not JobState.CANCELLED, f"{event} ended a job that is owned"
@@ -255,7 +255,7 @@ def test_whatever_happens_only_jobs_without_an_owner_are_ended(
     history = History(workspace, new_run())
     try:
         for event in ["begin", *events, "sweep"]:
-            history.play(event)
+            history.check_after(event)
     finally:
         target.close()
 
