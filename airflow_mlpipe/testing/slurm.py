@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from airflow_mlpipe.compute.far_side.processes import kill_all
 from airflow_mlpipe.testing.sshd import free_port
 
 _PATIENCE = 60.0
@@ -136,6 +137,7 @@ class SlurmCluster:
             process.terminate()
         for process in reversed(self._running.values()):
             _end(process)
+        kill_all(frozenset({b"SLURM_CONF=" + os.fsencode(self.conf)}))  # steps outlive a controller that forgot them
         self._running.clear()
 
     def run(self, *command: str, check: bool = True) -> str:
