@@ -3,23 +3,22 @@
 Azure ML's word for the one thing that everything else is reached through. It is passed around; nothing is global.
 """
 
-from __future__ import annotations
-
 import difflib
 import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from msgspec import Meta, field
 
 from airflow_mlpipe.compute.base import ComputeTarget
 from airflow_mlpipe.content.memo import SMALL_TREE, DigestMemo
 from airflow_mlpipe.datastores.base import Datastore
 from airflow_mlpipe.environment import EnvironmentDefinition, load_environment
 from airflow_mlpipe.errors import ConfigError
+from airflow_mlpipe.frozen import Misfit, Strict, checked, keys, misfits
 from airflow_mlpipe.plugin_loading import COMPUTE_TARGETS, DATASTORES, load_plugin
 from airflow_mlpipe.registry.store import Registry
 from airflow_mlpipe.reuse.flights import Flights
@@ -34,20 +33,18 @@ WEB = "https"
 """Name of the datastore that ``https://`` inputs are read from; every workspace has it, and may say how."""
 
 
-class SingleFlight(BaseModel):
+class SingleFlight(Strict, frozen=True, kw_only=True):
     """How patiently a step waits for another run that computes the same step.
 
     :param grace: seconds without a sign of life after which the other run counts as dead.
     :param max_wait: seconds after which the step is run all the same, ``None`` for never.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    grace: float = Field(60.0, gt=0)
-    max_wait: float | None = Field(86400.0, ge=0)
+    grace: Annotated[float, Meta(gt=0)] = 60.0
+    max_wait: Annotated[float, Meta(ge=0)] | None = 86400.0
 
 
-class WorkspaceConfig(BaseModel):
+class WorkspaceConfig(Strict, frozen=True, kw_only=True):
     """What ``workspace.yml`` or the connection says.
 
     :param name: shown to people.
@@ -60,18 +57,16 @@ class WorkspaceConfig(BaseModel):
     :param single_flight: see :class:`SingleFlight`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
     name: str = "local"
     default_datastore: str = "workspaceblobstore"
     default_compute: str = "local"
-    datastores: dict[str, dict[str, Any]] = Field(
+    datastores: dict[str, dict[str, Any]] = field(
         default_factory=lambda: {"workspaceblobstore": {"type": "local", "path": "store"}}
     )
-    compute: dict[str, dict[str, Any]] = Field(default_factory=lambda: {"local": {"type": "local", "workdir": "jobs"}})
-    environments: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    compute: dict[str, dict[str, Any]] = field(default_factory=lambda: {"local": {"type": "local", "workdir": "jobs"}})
+    environments: dict[str, dict[str, Any]] = field(default_factory=dict)
     scratch: str = "scratch"
-    single_flight: SingleFlight = Field(default_factory=SingleFlight)
+    single_flight: SingleFlight = field(default_factory=SingleFlight)
 
 
 class Workspace:
@@ -197,17 +192,18 @@ def workspace_from_mapping(
     :raises ConfigError: naming every wrong key.
     """
     try:
-        config = WorkspaceConfig.model_validate(dict(settings))
-    except ValidationError as error:
-        raise ConfigError("\n".join(_sentence(source, fault) for fault in error.errors())) from None
+        config = checked(WorkspaceConfig, settings)
+    except ValueError:
+        found = misfits(WorkspaceConfig, settings)
+        raise ConfigError("\n".join(_sentence(source, misfit) for misfit in found)) from None
     return Workspace(config, folder)
 
 
-def _sentence(source: str, fault: Any) -> str:
-    where = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] != "extra_forbidden":
-        return f"{source}: {where}: {fault['msg']}."
-    known = list(WorkspaceConfig.model_fields)
+def _sentence(source: str, misfit: Misfit) -> str:
+    where = ".".join(misfit.where)
+    if not misfit.is_unknown:
+        return f"{source}: {where}: {misfit.text}."
+    known = keys(misfit.owner)
     close = difflib.get_close_matches(where, known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else f" Known keys: {', '.join(known)}."
     return f"{source}: unknown key {where!r}.{hint}"

@@ -29,6 +29,7 @@ from airflow_mlpipe.execution.lifecycle import begin
 from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.execution.turns import Turn, Waiting, await_turn
 from airflow_mlpipe.execution.watch import Polling, watch
+from airflow_mlpipe.frozen import checked
 from airflow_mlpipe.reuse.base import ReuseRecord
 from airflow_mlpipe.reuse.store import ReuseStore
 from airflow_mlpipe.spec.step import Step
@@ -85,7 +86,7 @@ def tokens(workspace: Workspace, path: str) -> list[str]:
 
 def _flight(folder: Path, number: int, worker: int) -> dict[str, Any]:
     workspace = open_workspace(folder)
-    step = Step.model_validate({"name": "s", "command": _COMMAND, "outputs": {"o": {}}, "reuse_version": str(number)})
+    step = checked(Step, {"name": "s", "command": _COMMAND, "outputs": {"o": {}}, "reuse_version": str(number)})
     done = run_step(workspace, step, RunInfo("soak", f"{number}-{worker}", {}, {}, folder))
     return {"key": done.key, "decision": done.decision, "tokens": tokens(workspace, done.outputs["o"].path)}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from airflow_mlpipe.cli.run_options import open_workspace
 from airflow_mlpipe.errors import ConfigError
+from airflow_mlpipe.frozen import plain
 from airflow_mlpipe.publishing.base import Endpoint, PublishedPipeline
 from airflow_mlpipe.publishing.endpoints import Endpoints
 from airflow_mlpipe.publishing.names import split_reference
@@ -128,7 +129,7 @@ def _change_of(state: Endpoint) -> dict[str, str]:
 
 
 def _plain(endpoint: Endpoint) -> dict[str, object]:
-    return {**json.loads(endpoint.model_dump_json(exclude={"nonce"})), "status": endpoint.status}
+    return {**{key: value for key, value in plain(endpoint).items() if key != "nonce"}, "status": endpoint.status}
 
 
 def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:

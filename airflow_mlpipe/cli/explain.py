@@ -10,6 +10,7 @@ from airflow_mlpipe.cli.event_lines import metrics_text
 from airflow_mlpipe.cli.run_options import open_workspace
 from airflow_mlpipe.errors import ParameterError
 from airflow_mlpipe.execution.choice import describe
+from airflow_mlpipe.frozen import to_json
 from airflow_mlpipe.tracking.base import StepRecord
 from airflow_mlpipe.workspace import Workspace
 
@@ -36,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.step is not None:
         records = [_one(records, arguments.step, run_id)]
     if arguments.json:
-        print("[" + ",\n".join(record.model_dump_json() for record in records) + "]")
+        print("[" + ",\n".join(to_json(record).decode() for record in records) + "]")
     else:
         for record in records:
             print(sentence(record))

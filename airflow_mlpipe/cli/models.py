@@ -8,6 +8,7 @@ from pathlib import Path
 from airflow_mlpipe.cli.run_options import open_workspace
 from airflow_mlpipe.errors import ParameterError
 from airflow_mlpipe.execution.choice import describe
+from airflow_mlpipe.frozen import to_json
 from airflow_mlpipe.registry.base import AssetKind, AssetVersion
 
 DESCRIPTION = "List registered models (or datasets), their versions, metrics and the run that made each."
@@ -45,7 +46,7 @@ def _print(found: list[AssetVersion], kind: str, as_json: bool) -> None:
     from airflow_mlpipe.cli.display import print_table  # noqa: PLC0415 - rich is not needed for --json
 
     if as_json:
-        print("[" + ",\n".join(asset.model_dump_json() for asset in found) + "]")
+        print("[" + ",\n".join(to_json(asset).decode() for asset in found) + "]")
     elif found:
         columns = (kind, "version", "created", "content", "metrics", "made by")
         print_table(columns, [_row(asset) for asset in found])

@@ -106,7 +106,7 @@ def _list(store: PublishedStore, as_json: bool) -> int:
 
 def plain(record: PublishedPipeline) -> dict[str, object]:
     """Return a version as plain values for JSON, without the list of its files."""
-    return dict(json.loads(record.model_dump_json(exclude={"files", "nonce"})))
+    return {key: value for key, value in plain(record).items() if key not in ("files", "nonce")}
 
 
 def _row(record: PublishedPipeline) -> tuple[str, ...]:

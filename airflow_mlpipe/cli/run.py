@@ -13,6 +13,7 @@ from airflow_mlpipe.cli.run_options import add_run_options, open_run
 from airflow_mlpipe.execution.events import Event, Outcome
 from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.execution.run_pipeline import run_pipeline
+from airflow_mlpipe.frozen import plain
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.tracking.base import StepRecord
 from airflow_mlpipe.workspace import Workspace
@@ -79,7 +80,7 @@ def _headline(info: RunInfo, workspace: str) -> str:
 
 
 def _plain(info: RunInfo, outcome: Outcome) -> dict[str, object]:
-    steps: dict[str, object] = {name: json.loads(record.model_dump_json()) for name, record in outcome.records.items()}
+    steps: dict[str, object] = {name: plain(record) for name, record in outcome.records.items()}
     steps |= {name: {"step": name, "decision": "failed", "reason": text} for name, text in outcome.errors.items()}
     steps |= {name: {"step": name, "decision": "upstream_failed"} for name in outcome.blocked}
     return {

@@ -14,7 +14,7 @@ from airflow_mlpipe.errors import ParameterError
 from airflow_mlpipe.execution.bindings import resolve_parameters
 from airflow_mlpipe.execution.run_info import ReuseMode, RunInfo
 from airflow_mlpipe.project.place import locate
-from airflow_mlpipe.spec import load_pipeline
+from airflow_mlpipe.project.shelf import read_pipeline
 from airflow_mlpipe.spec.model import Parameter, PipelineSpec
 from airflow_mlpipe.spec.step import Scalar
 from airflow_mlpipe.workspace import Workspace, find_workspace, load_workspace
@@ -67,7 +67,7 @@ def open_spec(arguments: argparse.Namespace) -> tuple[PipelineSpec, Path | None]
     :returns: it and the workspace file that the arguments or the project name.
     :raises SpecError: if the pipeline or the project file is wrong.
     """
-    spec = load_pipeline(arguments.pipeline)
+    spec = read_pipeline(arguments.pipeline)
     named: Path | None = arguments.workspace
     folder = arguments.pipeline.resolve().parent
     if arguments.env is None and arguments.project is None and locate(folder) is None:

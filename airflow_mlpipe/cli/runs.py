@@ -10,6 +10,7 @@ from pathlib import Path
 from airflow_mlpipe.cli.airflow_options import add_airflow_options
 from airflow_mlpipe.cli.run_options import open_workspace
 from airflow_mlpipe.errors import ParameterError
+from airflow_mlpipe.frozen import plain
 from airflow_mlpipe.tracking.base import RunRecord
 from airflow_mlpipe.workspace import Workspace
 
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.experiment is not None:
         found = [record for record in found if record.labels.experiment == arguments.experiment]
     if arguments.json:
-        print(json.dumps([json.loads(record.model_dump_json()) for record in found], indent=2))
+        print(json.dumps([plain(record) for record in found], indent=2))
     elif found:
         from airflow_mlpipe.cli.display import print_table  # noqa: PLC0415 - rich is not needed for --json
 

@@ -22,6 +22,7 @@ from airflow_mlpipe.datastores.settings import check_settings
 from airflow_mlpipe.datastores.staging import discarded, put_in_place, renamed, taken
 from airflow_mlpipe.datastores.transfer import copy_tree, discard
 from airflow_mlpipe.errors import ConfigError, DataError
+from airflow_mlpipe.user_cache import user_cache
 
 _SETTINGS = ("type", "path")
 _STALE = 7 * 24 * 3600.0
@@ -208,8 +209,7 @@ class LocalDatastore(LocalRecords):
             folder.mkdir(exist_ok=True)
         if folder.is_dir() and os.access(folder, os.W_OK):
             return folder / "digests.sqlite"
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-        return cache / "airflow-mlpipe" / "digests.sqlite"
+        return user_cache() / "digests.sqlite"
 
     def _sweep(self, staging: Path) -> None:
         """Remove, once per process, what processes that died a week ago left behind."""

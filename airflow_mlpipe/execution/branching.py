@@ -15,6 +15,7 @@ from airflow_mlpipe.errors import ConfigError, StepFailedError
 from airflow_mlpipe.execution.inputs import NotYetKnownError, OutputsOf
 from airflow_mlpipe.execution.resolve import resolve_inputs
 from airflow_mlpipe.execution.run_info import RunInfo
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.spec.expressions import OutputRef, parse
 from airflow_mlpipe.spec.step import Branch, InputData, Step
 from airflow_mlpipe.tracking.base import StepRecord
@@ -87,11 +88,19 @@ def records(decision: Decision, run: RunInfo, epoch: int | None) -> list[StepRec
     :param epoch: Airflow's ``ti.max_tries``, ``None`` when the plan of the run decided.
     """
     now = datetime.now(timezone.utc)
-    common = {"pipeline": run.pipeline, "run_id": run.run_id, "started": now, "ended": now}
-    done = StepRecord(step=decision.step, decision="decided", reason=decision.reason, epoch=epoch, **common)
+    done = StepRecord(
+        pipeline=run.pipeline,
+        run_id=run.run_id,
+        step=decision.step,
+        decision="decided",
+        reason=decision.reason,
+        epoch=epoch,
+        started=now,
+        ended=now,
+    )
     reason = f"{decision.step}: {decision.reason}"
     skipped = [
-        StepRecord(step=name, decision="skipped", reason=reason, outputs=dict(outputs), **common)
+        replaced(done, step=name, decision="skipped", reason=reason, epoch=None, outputs=dict(outputs))
         for name, outputs in decision.left_out.items()
     ]
     return [*skipped, done]

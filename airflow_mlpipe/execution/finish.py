@@ -23,6 +23,7 @@ from airflow_mlpipe.execution.inputs import content_now
 from airflow_mlpipe.execution.job import OutputPlace, carried_outputs, output_places, remove_scratch
 from airflow_mlpipe.execution.run_info import RunInfo, Say, Ticket, silent
 from airflow_mlpipe.execution.transfers.export import exported
+from airflow_mlpipe.frozen import checked
 from airflow_mlpipe.reuse.base import ReuseRecord
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.tracking.base import JobRecord, StepRecord
@@ -98,7 +99,8 @@ class Ending:
         return StepFailedError(message, status.exit_code)
 
     def _record(self, decision: str, reason: str, **more: Any) -> StepRecord:
-        record = StepRecord.model_validate(
+        record = checked(
+            StepRecord,
             {
                 "pipeline": self.run.pipeline,
                 "run_id": self.run.run_id,
@@ -112,7 +114,7 @@ class Ending:
                 "log": self.job.log,
                 "inputs": self.job.inputs,
                 **more,
-            }
+            },
         )
         self.workspace.runs.write_step(record)
         return record
@@ -187,7 +189,8 @@ class Ending:
         if changed:
             self.say(f"not kept for reuse: input {', '.join(changed)} changed while the step ran")
             return
-        record = ReuseRecord.model_validate(
+        record = checked(
+            ReuseRecord,
             {
                 "key": self.job.fingerprint,
                 "nonce": secrets.token_hex(16),
@@ -199,7 +202,7 @@ class Ending:
                 "step": self.step.name,
                 "created": datetime.now(timezone.utc),
                 **gained,
-            }
+            },
         )
         earlier = self.workspace.reuse.stored(record.key)
         warning = other_bytes(earlier, record)

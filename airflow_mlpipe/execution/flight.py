@@ -12,6 +12,7 @@ from airflow_mlpipe.errors import StoreError
 from airflow_mlpipe.execution.choice import exports
 from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.execution.turns import Turn, Waiting, record_nonce
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.reuse.flights import Flight
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.tracking.base import JobRecord
@@ -109,7 +110,7 @@ def flight_of(workspace: Workspace, run: RunInfo, step: str, job: JobRecord) -> 
 
 def end_job(workspace: Workspace, run: RunInfo, step: str, job: JobRecord, state: JobState) -> None:
     """Record that a job has ended, then let go of those who wait for it."""
-    workspace.runs.write_job(run.pipeline, run.run_id, step, job.model_copy(update={"ended": state.value}))
+    workspace.runs.write_job(run.pipeline, run.run_id, step, replaced(job, ended=state.value))
     flight = flight_of(workspace, run, step, job)
     if flight is not None:
         workspace.flights.land(flight)

@@ -12,6 +12,7 @@ from airflow_mlpipe.content.markers import is_marker, stat_summary
 from airflow_mlpipe.errors import DataError, ParameterError
 from airflow_mlpipe.execution.partitions import partition_files
 from airflow_mlpipe.execution.run_info import RunInfo
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.registry.base import AssetKind
 from airflow_mlpipe.spec import expressions
 from airflow_mlpipe.spec.expressions import OutputRef
@@ -134,7 +135,7 @@ class InputResolver:
             return data
         if not isinstance(given, str) or "${{" in given:
             raise ParameterError(f"{where}: the parameter {data.parameter} must be an address of data, not {given!r}.")
-        return data.model_copy(update={"path": given})
+        return replaced(data, path=given)
 
     def _upstream(self, data: InputData, where: str) -> ResolvedInput | None:
         parts = expressions.parse(data.path)

@@ -28,6 +28,7 @@ from airflow_mlpipe.execution.resolve import ResolvedStep, resolve_step
 from airflow_mlpipe.execution.run_info import RunInfo, Say, Ticket, run_key, silent
 from airflow_mlpipe.execution.transfer import transfer
 from airflow_mlpipe.execution.turns import Turn, Waiting, record_nonce
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.reuse.flights import Flight
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.tracking.base import JobRecord, RunRecord, StepRecord
@@ -192,7 +193,7 @@ def _end_stale(workspace: Workspace, step: Step, run: RunInfo, job: JobRecord) -
 
 def _note_handle(workspace: Workspace, step: Step, run: RunInfo, job: JobRecord, handle: JobHandle) -> JobRecord:
     log = workspace.compute(handle.target).log_location(handle)
-    job = job.model_copy(update={"handle": handle.to_json(), "log": log})
+    job = replaced(job, handle=handle.to_json(), log=log)
     workspace.runs.write_job(run.pipeline, run.run_id, step.name, job)
     return job
 

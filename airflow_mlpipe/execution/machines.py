@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow_mlpipe.compute.base import ComputeTarget
 from airflow_mlpipe.compute.job_parts import Distribution, JobResources
 from airflow_mlpipe.errors import ConfigError
+from airflow_mlpipe.frozen import said
 from airflow_mlpipe.spec.machines import Machines
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.workspace import Workspace
@@ -38,7 +39,7 @@ def refuse_what_cannot_be_given(workspace: Workspace, step: Step) -> None:
 
 
 def _missing(step: Step, target: ComputeTarget) -> list[str]:
-    asked = step.resources.model_dump(exclude_defaults=True) if step.resources is not None else {}
+    asked = said(step.resources) if step.resources is not None else {}
     missing = [f"{name} {value}" for name, value in asked.items() if name not in target.capabilities.gives]
     if step.distribution is not None and step.distribution.type not in target.capabilities.distributions:
         missing.append(f"distribution {step.distribution.type}")

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from msgspec import to_builtins
+
 from airflow_mlpipe.environment import EnvironmentDefinition, installed_packages
 from airflow_mlpipe.execution.bindings import resolve_value
 from airflow_mlpipe.execution.inputs import InputResolver, OutputsOf, ResolvedInput
@@ -15,20 +17,16 @@ from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.execution.selection import select
 from airflow_mlpipe.execution.values import read_value
 from airflow_mlpipe.fingerprint import SCHEMA_VERSION, Fingerprint, SharedPart
+from airflow_mlpipe.frozen import keys
 from airflow_mlpipe.snapshot import Snapshot, take_snapshot
-from airflow_mlpipe.spec.step import InputData, OutputData, Scalar, Step
+from airflow_mlpipe.spec.step import NOT_IN_IDENTITY, InputData, OutputData, Scalar, Step
 from airflow_mlpipe.tracking.base import InputSource
 from airflow_mlpipe.workspace import Workspace
 
 _OWN_PARTS = frozenset(
     {"code", "additional_includes", "inputs", "outputs", "environment", "environment_variables", "reuse_version"}
 )
-_COUNTING = tuple(
-    name
-    for name, info in Step.model_fields.items()
-    if name not in _OWN_PARTS
-    and not (isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("reuse") is False)
-)
+_COUNTING = tuple(name for name in keys(Step) if name not in _OWN_PARTS | NOT_IN_IDENTITY)
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,7 @@ def resolve_inputs(
 def _parts(
     step: Step, data: Mapping[str, ResolvedInput], given: Mapping[str, Mapping[str, Scalar]], code: Snapshot | None
 ) -> dict[str, Any]:
-    definition = step.model_dump(mode="json", include=set(_COUNTING))
+    definition = {name: to_builtins(getattr(step, name)) for name in _COUNTING}
     if step.distribution is None:  # results of versions that did not know it stay valid
         del definition["distribution"]
     return {

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 
+from airflow_mlpipe.frozen import said
 from airflow_mlpipe.spec.model import PipelineSpec
 
-_LAYOUT = {"source", "base", "lines", "files", "warnings"}
+_LAYOUT = frozenset({"source", "base", "lines", "files", "warnings"})
 
 
 def spec_hash(spec: PipelineSpec) -> str:
@@ -15,6 +16,6 @@ def spec_hash(spec: PipelineSpec) -> str:
 
     What is at its default is left out, so that a key that a later version learns changes no hash.
     """
-    content = spec.model_dump(mode="json", exclude=_LAYOUT, exclude_defaults=True)
+    content = said(spec, without=_LAYOUT)
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from airflow_mlpipe import __version__
-from airflow_mlpipe.generator.write import write_file
 from airflow_mlpipe.spec.diagnostics import Fault
 from airflow_mlpipe.spec.looks import still_so
+from airflow_mlpipe.user_cache import remember, user_cache
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _ROOMS = ("spec", "project", "generator")
@@ -54,7 +52,7 @@ class Ledger:
 
     def __init__(self, output: Path, templates: Path | None, environment: str, changes: str) -> None:
         place = f"{output.resolve()}\n{environment}"
-        self._file = _cache() / f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.json"
+        self._file = user_cache() / "generated" / f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.json"
         self._output = output
         self._maker = _maker(templates, changes)
         self._entries = self._read()
@@ -79,8 +77,7 @@ class Ledger:
         """Keep the entries of this call, and those of pipelines that it did not look at and that still exist."""
         others = {key: entry for key, entry in self._entries.items() if Path(key).exists()}
         plain = {key: asdict(entry) for key, entry in {**others, **self._kept}.items()}
-        with suppress(OSError):
-            write_file(self._file, json.dumps({"maker": self._maker, "entries": plain}))
+        remember(self._file, json.dumps({"maker": self._maker, "entries": plain}).encode())
 
     def _read(self) -> dict[str, Entry]:
         try:
@@ -107,11 +104,6 @@ def _hash_of(path: Path) -> str:
 def _entry(value: Any) -> Entry:
     warnings = tuple(Fault(**fault) for fault in value["warnings"])
     return Entry(**{**value, "looks": dict(value["looks"]), "warnings": warnings})
-
-
-def _cache() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    return cache / "airflow-mlpipe" / "generated"
 
 
 def _maker(templates: Path | None, changes: str) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import fields
+
+from airflow_mlpipe.frozen import default_of, keys, said
 from airflow_mlpipe.generator.paths import Relocation
 from airflow_mlpipe.spec.step import Branch, InputData, InputValue, OutputData, Step
 
@@ -28,10 +31,9 @@ def step_arguments(step: Step, move: Relocation) -> dict[str, Any]:
     if step.branch is not None:
         return _decision(step, step.branch)
     left_out = _NOT_ARGUMENTS | (_NOT_OF_A_TRANSFER if step.type == "data_transfer" else frozenset())
+    defaults = {field.name: default_of(field) for field in fields(Step)}
     written = {
-        key: getattr(step, key)
-        for key, info in Step.model_fields.items()
-        if key not in left_out and getattr(step, key) != info.get_default(call_default_factory=True)
+        key: getattr(step, key) for key in keys(Step) if key not in left_out and getattr(step, key) != defaults[key]
     }
     plain = {
         "code": move.relocate(step.code) if step.code else step.code,
@@ -39,9 +41,9 @@ def step_arguments(step: Step, move: Relocation) -> dict[str, Any]:
         "inputs": {port: _input(value, move) for port, value in step.inputs.items()},
         "outputs": {port: _output(value) for port, value in step.outputs.items()},
         "environment": move.environment(step.environment),
-        "resources": step.resources.model_dump(exclude_defaults=True) if step.resources else None,
-        "distribution": step.distribution.model_dump(exclude_defaults=True) if step.distribution else None,
-        "parallel": step.parallel.model_dump(exclude_defaults=True) if step.parallel else None,
+        "resources": said(step.resources) if step.resources else None,
+        "distribution": said(step.distribution) if step.distribution else None,
+        "parallel": said(step.parallel) if step.parallel else None,
     }
     return {key: plain.get(key, value) for key, value in written.items()}
 
@@ -59,10 +61,10 @@ def _input(value: InputValue, move: Relocation) -> Any:
     if not isinstance(value, InputData):
         return value
     produced = value.path.startswith(_JOB_OUTPUT)
-    plain = value.model_dump(exclude_defaults=True, exclude={"type"} if produced else None)
+    plain = said(value, without={"type"} if produced else ())
     plain["path"] = move.relocate(value.path)
     return plain["path"] if produced and list(plain) == ["path"] else plain
 
 
 def _output(value: OutputData) -> dict[str, Any]:
-    return {"type": value.type, **value.model_dump(exclude_defaults=True)}
+    return {"type": value.type, **said(value)}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlpipe.errors import ConfigError
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.hooks.ssh_connections import TOLD, ssh_connection
 from airflow_mlpipe.redaction import Secret
 from airflow_mlpipe.workspace import Workspace
@@ -43,7 +44,7 @@ def with_connections(workspace: Workspace, connections: Mapping[str, Connection]
     }
     if found == {"datastores": workspace.config.datastores, "compute": workspace.config.compute}:
         return workspace
-    return Workspace(workspace.config.model_copy(update=found), workspace.folder)
+    return Workspace(replaced(workspace.config, **found), workspace.folder)
 
 
 def _told(noun: str, known: Mapping[str, Mapping[str, Any]], connections: Mapping[str, Connection]) -> dict[str, Any]:

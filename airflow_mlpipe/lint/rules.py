@@ -13,6 +13,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from airflow_mlpipe.environment import EnvironmentDefinition, load_environment
 from airflow_mlpipe.errors import MLPipeError
+from airflow_mlpipe.frozen import to_json
 from airflow_mlpipe.spec.diagnostics import Faults, Place
 from airflow_mlpipe.spec.model import PipelineSpec
 from airflow_mlpipe.spec.step import InputData, Step
@@ -49,7 +50,7 @@ Rule = Callable[[Subject, Faults], None]
 
 def unused_inputs(subject: Subject, faults: Faults) -> None:
     """A parameter that no job is bound to does nothing, though people will set it."""
-    used = "\n".join(step.model_dump_json() for step in subject.spec.steps)
+    used = "\n".join(to_json(step).decode() for step in subject.spec.steps)
     for name in subject.spec.parameters:
         if f"${{{{parent.inputs.{name}}}}}" not in used:
             text = f"no job uses the input '{name}'. Bind it, '${{{{parent.inputs.{name}}}}}', or drop it."

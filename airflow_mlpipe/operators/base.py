@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_mlpipe.errors import ConfigError, MLPipeError
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.hooks.edge import DEFAULT_CONN_ID, dag_folder, for_airflow
 from airflow_mlpipe.operators.ports import StepOutputs, build_step, output_refs, plain_inputs, producers
 from airflow_mlpipe.spec.step import Step
@@ -238,7 +239,7 @@ class BaseStepOperator(JobOperator):
                     f"Step {self.task_id}: input {port!r} reads {ref}, but no step {ref.job!r} comes before this one. "
                     f"Give the input as {ref.job}.outputs[{ref.port!r}], or write {ref.job} >> {self.task_id}."
                 )
-        return self._step.model_copy(update={"upstream": tuple(sorted(self._steps_before(self)))})
+        return replaced(self._step, upstream=tuple(sorted(self._steps_before(self))))
 
     def _steps_before(self, operator: Any) -> set[str]:
         """Return the nearest steps before an operator, looking through tasks that are no steps."""

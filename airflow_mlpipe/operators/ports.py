@@ -6,13 +6,11 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ValidationError
-
 from airflow_mlpipe.errors import ConfigError
+from airflow_mlpipe.frozen import Misfit, checked, keys, misfits
 from airflow_mlpipe.spec import expressions
 from airflow_mlpipe.spec.expressions import InputRef, OptionalPart, OutputPortRef, OutputRef
-from airflow_mlpipe.spec.machines import Machines, ProcessGroup
-from airflow_mlpipe.spec.step import Branch, InputData, OutputData, ParallelTask, Partitions, Step
+from airflow_mlpipe.spec.step import InputData, Step
 
 
 class StepTask(Protocol):
@@ -25,17 +23,6 @@ class StepTask(Protocol):
     @property
     def step(self) -> Step:
         """The step that the task is."""
-
-
-_KNOWN_KEYS: Mapping[str, type[BaseModel]] = {
-    "inputs": InputData,
-    "outputs": OutputData,
-    "parallel": ParallelTask,
-    "partitions": Partitions,
-    "branch": Branch,
-    "resources": Machines,
-    "distribution": ProcessGroup,
-}
 
 
 class StepOutput:
@@ -136,22 +123,24 @@ def build_step(name: str, kind: str, fields: Mapping[str, Any]) -> Step:
     :param fields: further fields of :class:`Step`.
     :raises ConfigError: naming every mistake; Airflow shows it as the import error of the DAG file.
     """
+    given = {"name": name, "type": kind, **fields}
     try:
-        step = Step.model_validate({"name": name, "type": kind, **fields})
-    except ValidationError as error:
-        raise ConfigError("\n".join(_sentence(name, fault) for fault in error.errors())) from None
+        step = checked(Step, given)
+    except ValueError:
+        raise ConfigError("\n".join(_sentence(name, misfit) for misfit in misfits(Step, given))) from None
     faults = list(_binding_faults(step))
     if faults:
         raise ConfigError("\n".join(f"Step {name}: {fault}" for fault in faults))
     return step
 
 
-def _sentence(name: str, fault: Any) -> str:
-    where = [str(part) for part in fault["loc"] if part not in ("InputData", "bool", "int", "float", "str")]
-    if fault["type"] != "extra_forbidden":
-        return f"Step {name}: {'.'.join(where)}: {fault['msg']}; given was {fault['input']!r}."
-    owner = next((_KNOWN_KEYS[part] for part in reversed(where[:-1]) if part in _KNOWN_KEYS), Step)
-    return f"Step {name}: {'.'.join(where[:-1])}: unknown key {where[-1]!r}.{_choices(where[-1], owner.model_fields)}"
+def _sentence(name: str, misfit: Misfit) -> str:
+    *outer, last = misfit.where or ("",)
+    if not misfit.is_unknown:
+        where = "".join(f"{part}." for part in outer) + last
+        given = f"; given was {misfit.given}" if misfit.given else ""
+        return f"Step {name}: {where + ': ' if where else ''}{misfit.text}{given}."
+    return f"Step {name}: {'.'.join(outer)}: unknown key {last!r}.{_choices(last, keys(misfit.owner))}"
 
 
 def _binding_faults(step: Step) -> Iterator[str]:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_mlpipe.errors import ParameterError, SpecError
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.project.documents import EnvironmentKeys, OverlayKeys
 from airflow_mlpipe.spec.diagnostics import Fault, Faults, Place, did_you_mean, listed
 from airflow_mlpipe.spec.jobs import is_dag_id
@@ -70,8 +71,8 @@ class Overlay:
         dag_id = f"{self.prefix}{spec.airflow.dag_id or spec.name}{self.suffix}"
         if faults.errors:
             raise SpecError(faults.errors)
-        airflow = changed.airflow.model_copy(update={"dag_id": dag_id if spec.airflow.dag_id else None})
-        return changed.model_copy(update={"airflow": airflow, "name": dag_id})
+        airflow = replaced(changed.airflow, dag_id=dag_id if spec.airflow.dag_id else None)
+        return replaced(changed, airflow=airflow, name=dag_id)
 
     def unknown_pipelines(self, names: set[str]) -> list[Fault]:
         """Return a fault for each pipeline that is named here and is none of these."""
@@ -158,13 +159,12 @@ class _Application:
             "pool": _replaced(changes.pool, block.pool),
         }
         options = {name: self._options(value) for name, value in spec.step_options.items()}
-        return spec.model_copy(
-            update={
-                "airflow": block.model_copy(update=airflow),
-                "parameters": {name: self._parameter(name, value) for name, value in spec.parameters.items()},
-                "steps": tuple(self._step(step) for step in spec.steps),
-                "step_options": options,
-            }
+        return replaced(
+            spec,
+            airflow=replaced(block, **airflow),
+            parameters={name: self._parameter(name, value) for name, value in spec.parameters.items()},
+            steps=tuple(self._step(step) for step in spec.steps),
+            step_options=options,
         )
 
     def _check_names(self) -> None:
@@ -204,13 +204,13 @@ class _Application:
             text = f"of the pipeline '{self.spec.name}' {error}"
             self.faults.add(self.changes.place / "parameters" / name, "MLP130", text)
             return parameter
-        return parameter.model_copy(update={"default": default})
+        return replaced(parameter, default=default)
 
     def _step(self, step: Step) -> Step:
         moved = {port: self._move(data) for port, data in step.inputs.items()}
         outputs = {port: self._move(data) for port, data in step.outputs.items()}
         compute = _replaced(self.changes.compute, step.compute)
-        return step.model_copy(update={"compute": compute, "inputs": moved, "outputs": outputs})
+        return replaced(step, compute=compute, inputs=moved, outputs=outputs)
 
     def _move(self, value: Any) -> Any:
         """Return data at the datastore that replaces its own; everything else as it is."""
@@ -221,12 +221,12 @@ class _Application:
         if match is None or new is None:
             return value
         rest = match.string[match.end() :]
-        return value.model_copy(update={"path": f"azureml://datastores/{new}/{rest}"})
+        return replaced(value, path=f"azureml://datastores/{new}/{rest}")
 
     def _options(self, options: StepOptions) -> StepOptions:
         if options.pool is None:
             return options
-        return options.model_copy(update={"pool": _replaced(self.changes.pool, options.pool)})
+        return replaced(options, pool=_replaced(self.changes.pool, options.pool))
 
 
 def _replaced(names: Mapping[str, str], old: str | None) -> str | None:

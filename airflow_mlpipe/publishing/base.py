@@ -1,19 +1,13 @@
 """What is kept of a published pipeline and of an endpoint."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import field
+
+from airflow_mlpipe.frozen import Kept
 
 
-class Record(BaseModel):
-    """Frozen; keys of later versions are read over, so old code can read new records."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
-
-
-class PublishedPipeline(Record):
+class PublishedPipeline(Kept, frozen=True, kw_only=True):
     """One version of a pipeline; it never changes.
 
     :param source: the pipeline file, relative to the top of its source.
@@ -34,7 +28,7 @@ class PublishedPipeline(Record):
     created: datetime
 
 
-class EndpointVersion(Record):
+class EndpointVersion(Kept, frozen=True, kw_only=True):
     """A published pipeline behind an endpoint.
 
     :param number: counts from 0 in each endpoint, as in Azure ML.
@@ -47,7 +41,7 @@ class EndpointVersion(Record):
     added: datetime
 
 
-class Endpoint(Record):
+class Endpoint(Kept, frozen=True, kw_only=True):
     """What an endpoint is after a change; the changes before it are kept.
 
     :param revision: number of the change, from 1.
@@ -59,7 +53,7 @@ class Endpoint(Record):
     revision: int
     change: str
     description: str = ""
-    versions: list[EndpointVersion] = Field(default_factory=list)
+    versions: list[EndpointVersion] = field(default_factory=list)
     default: int = 0
     enabled: bool = True
     archived: bool = False

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from airflow_mlpipe.errors import ConfigError, DataError, ParameterError
+from airflow_mlpipe.frozen import from_json, replaced, to_json
 from airflow_mlpipe.publishing.base import Endpoint, EndpointVersion, PublishedPipeline
 from airflow_mlpipe.publishing.names import checked_name
 from airflow_mlpipe.storage import RecordStorage, from_segment, seal, segment, unseal
@@ -130,17 +131,17 @@ class Endpoints:
             if all(getattr(now, key) == value for key, value in fields.items()):
                 return now
             stamp = {"nonce": secrets.token_hex(16), "changed": datetime.now(timezone.utc)}
-            new = now.model_copy(update={**fields, "revision": now.revision + 1, "change": what, **stamp})
+            new = replaced(now, **fields, revision=now.revision + 1, change=what, **stamp)
             if self._create(new):
                 return new
 
     def _create(self, state: Endpoint) -> bool:
         key = f"{self._prefix}/endpoints/{segment(state.name)}/{state.revision:08d}.json"
-        return self._storage.create(key, seal(state.model_dump_json().encode()))
+        return self._storage.create(key, seal(to_json(state)))
 
     def _read(self, key: str) -> Endpoint:
         try:
-            return Endpoint.model_validate_json(unseal(self._storage.read(key) or b""))
+            return from_json(Endpoint, unseal(self._storage.read(key) or b""))
         except ValueError as error:
             raise DataError(
                 f"The endpoint record {key} is damaged ({error}). Restore it from a backup, or create another endpoint."

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from airflow_mlpipe.errors import ConfigError, DataError
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.generator.drift import DagFile, read_header
 from airflow_mlpipe.generator.plan import plan_dag
 from airflow_mlpipe.generator.render import Renderer
@@ -50,7 +51,7 @@ def lay_out(store: PublishedStore, record: PublishedPipeline, dags: Path, render
 def _unscheduled(spec: PipelineSpec, record: PublishedPipeline) -> PipelineSpec:
     """A version runs when it is called; a schedule of each would run them all side by side."""
     block = {"dag_id": record.dag_id, "schedule": None, "start_date": None, "end_date": None, "catchup": False}
-    return spec.model_copy(update={"airflow": spec.airflow.model_copy(update=block), "description": record.description})
+    return replaced(spec, airflow=replaced(spec.airflow, **block), description=record.description)
 
 
 def _restore(store: PublishedStore, record: PublishedPipeline, folder: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from airflow_mlpipe.datastores.base import Datastore
 from airflow_mlpipe.errors import ConfigError, DataError
+from airflow_mlpipe.frozen import from_json, to_json
 from airflow_mlpipe.publishing.base import PublishedPipeline
 from airflow_mlpipe.publishing.names import checked_name
 from airflow_mlpipe.storage import from_segment, seal, segment, unseal
@@ -28,7 +29,7 @@ class PublishedStore:
 
     def create(self, record: PublishedPipeline) -> bool:
         """Store a version; False if it is taken."""
-        return self._datastore.create(self._key(record.name, record.version), seal(record.model_dump_json().encode()))
+        return self._datastore.create(self._key(record.name, record.version), seal(to_json(record)))
 
     def get(self, name: str, version: str) -> PublishedPipeline:
         """Return a version.
@@ -41,7 +42,7 @@ class PublishedStore:
             known = ", ".join(self.versions(name)) or "none"
             raise ConfigError(f"There is no published pipeline {name}:{version}. Versions of {name}: {known}.")
         try:
-            return PublishedPipeline.model_validate_json(unseal(data))
+            return from_json(PublishedPipeline, unseal(data))
         except ValueError as error:
             raise DataError(
                 f"The record of {name}:{version} is damaged ({error}). Publish the pipeline as another version, or "

@@ -1,18 +1,17 @@
 """What the registry keeps of a version of a dataset or model."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import field
 
 from airflow_mlpipe.content import DataRef
+from airflow_mlpipe.frozen import Kept
 
 AssetKind = Literal["model", "dataset"]
 
 
-class AssetVersion(BaseModel):
+class AssetVersion(Kept, frozen=True, kw_only=True):
     """One version of a named dataset or model; immutable.
 
     :param version: counts from 1.
@@ -22,14 +21,12 @@ class AssetVersion(BaseModel):
     :param metrics: the latest value of every metric of the registering step.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
-
     kind: AssetKind
     name: str
     version: int
     data: DataRef
-    tags: dict[str, str] = Field(default_factory=dict)
-    lineage: dict[str, Any] = Field(default_factory=dict)
-    metrics: dict[str, Any] = Field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    lineage: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
     nonce: str
     created: datetime

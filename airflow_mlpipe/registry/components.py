@@ -4,8 +4,6 @@ Under the prefix lie ``components/<name>/<version>.json`` and, by content, ``com
 version is what its author calls it, or the next number; it never changes: other content under it is refused.
 """
 
-from __future__ import annotations
-
 import json
 import secrets
 import shutil
@@ -14,11 +12,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from airflow_mlpipe.content import Manifest
 from airflow_mlpipe.content.digest import scan
 from airflow_mlpipe.errors import ConfigError, DataError
+from airflow_mlpipe.frozen import Kept, from_json, to_json
 from airflow_mlpipe.snapshot import take_snapshot
 from airflow_mlpipe.spec.component_files import ComponentFile
 from airflow_mlpipe.spec.registered import CARD, LATEST
@@ -35,15 +32,13 @@ class ComponentStorage(RecordStorage, Protocol):
         """Copy a folder to a local path that does not exist yet."""
 
 
-class ComponentVersion(BaseModel):
+class ComponentVersion(Kept, frozen=True, kw_only=True):
     """One version of a component; immutable.
 
     :param kind: command or parallel.
     :param file: the component file within the snapshot.
     :param digest: of the snapshot.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     name: str
     version: str
@@ -83,7 +78,7 @@ class ComponentRegistry:
                     return same, False
                 new = self._new(component, digest, there)
                 self._store.upload(folder, self._files(new))
-                if self._store.create(self._key(new.name, new.version), seal(new.model_dump_json().encode())):
+                if self._store.create(self._key(new.name, new.version), seal(to_json(new))):
                     return new, True
 
     def _new(self, component: ComponentFile, digest: str, there: list[ComponentVersion]) -> ComponentVersion:
@@ -143,7 +138,7 @@ class ComponentRegistry:
                     f"The snapshot of the component {version.name}:{version.version} is damaged. Register it again "
                     "as a new version."
                 )
-            card = version.model_dump(mode="json", include={"name", "version", "file", "digest"})
+            card = {key: getattr(version, key) for key in ("name", "version", "file", "digest")}
             (fresh / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
             fresh.rename(target)
         return target
@@ -151,8 +146,8 @@ class ComponentRegistry:
     def _read(self, key: str) -> ComponentVersion:
         data = self._store.read(key) or b""
         try:
-            return ComponentVersion.model_validate_json(unseal(data))
-        except (ValidationError, ValueError) as error:
+            return from_json(ComponentVersion, unseal(data))
+        except ValueError as error:
             raise DataError(f"The record {key} is damaged: {error}. Restore it from a backup, or delete it.") from None
 
     def _key(self, name: str, version: str) -> str:

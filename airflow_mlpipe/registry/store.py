@@ -14,10 +14,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from airflow_mlpipe.content import DataRef
 from airflow_mlpipe.errors import ConfigError, DataError, StoreError
+from airflow_mlpipe.frozen import from_json, to_json
 from airflow_mlpipe.registry.base import AssetKind, AssetVersion
 from airflow_mlpipe.storage import RecordStorage, seal, unseal
 
@@ -132,9 +131,7 @@ class Registry:
         if data is None:
             return None
         try:
-            found = AssetVersion.model_validate_json(unseal(data))
-        except ValidationError as error:
-            return str(error.errors(include_url=False, include_input=False)[0]["msg"])
+            found = from_json(AssetVersion, unseal(data))
         except ValueError as error:
             return str(error)
         if (found.kind, found.name, found.version) != (kind, name, number):
@@ -155,7 +152,7 @@ class Registry:
 
 def _to_json(version: AssetVersion) -> bytes:
     try:
-        return seal(version.model_dump_json().encode())
+        return seal(to_json(version))
     except ValueError as error:
         raise StoreError(
             f"Version {version.version} of {version.name!r} cannot be written as JSON: {error}."

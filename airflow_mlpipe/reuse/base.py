@@ -1,16 +1,15 @@
 """The reuse record: which outputs belong to which identity."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import field
 
 from airflow_mlpipe.content import DataRef
+from airflow_mlpipe.frozen import Strict
 
 
-class ReuseRecord(BaseModel):
+class ReuseRecord(Strict, frozen=True, kw_only=True):
     """Outputs of a step that ended well, under the key of its fingerprint. Written once, last, and never changed.
 
     :param schema_version: of this document; another version is a miss.
@@ -25,16 +24,14 @@ class ReuseRecord(BaseModel):
     :param seconds: how long it took.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
     schema_version: int = 1
     key: str
     nonce: str
     parts: dict[str, Any]
     attempt: str
     outputs: dict[str, DataRef]
-    metrics: list[dict[str, Any]] = Field(default_factory=list)
-    registered: dict[str, str] = Field(default_factory=dict)
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    registered: dict[str, str] = field(default_factory=dict)
     pipeline: str
     run_id: str
     step: str

@@ -11,17 +11,14 @@ compared: who waits looks whether the number moves. A flight that has landed sta
 generations only rise; it may be deleted when nobody begins its step.
 """
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict
-
+from airflow_mlpipe.frozen import Kept, from_json, replaced, to_json
 from airflow_mlpipe.storage import RecordStorage, seal, segment, unseal
 
 
-class Flight(BaseModel):
+class Flight(Kept, frozen=True, kw_only=True):
     """One computation under way.
 
     :param key: of the fingerprint.
@@ -31,8 +28,6 @@ class Flight(BaseModel):
     :param ordinal: of the holder's job record.
     :param landed: it has ended, well or not.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     key: str
     generation: int
@@ -68,7 +63,7 @@ class Flights:
             key=key, generation=generations[-1], nonce="", pipeline="", run_id="", step="", ordinal=0, landed=True
         )
         try:
-            found = gone if data is None else Flight.model_validate_json(unseal(data))
+            found = gone if data is None else from_json(Flight, unseal(data))
         except ValueError:
             return gone
         return found if (found.key, found.generation) == (key, gone.generation) else gone
@@ -86,7 +81,9 @@ class Flights:
             generation=after.generation + 1 if after else 1,
             nonce=secrets.token_hex(16),
             ordinal=ordinal,
-            **holder,
+            pipeline=holder["pipeline"],
+            run_id=holder["run_id"],
+            step=holder["step"],
         )
         if not self.storage.create(self._place(key, flight.generation), _to_json(flight)):
             return None
@@ -109,7 +106,7 @@ class Flights:
 
     def land(self, flight: Flight) -> None:
         """End a flight: who waits for it looks again. Harmless if somebody has taken over."""
-        landed = flight.model_copy(update={"landed": True})
+        landed = replaced(flight, landed=True)
         self.storage.replace(self._place(flight.key, flight.generation), _to_json(landed))
         self.storage.delete(self._place(flight.key, flight.generation, "beat"))
 
@@ -123,4 +120,4 @@ class Flights:
 
 
 def _to_json(flight: Flight) -> bytes:
-    return seal(flight.model_dump_json().encode())
+    return seal(to_json(flight))

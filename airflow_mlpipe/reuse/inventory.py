@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from airflow_mlpipe.frozen import checked
 from airflow_mlpipe.reuse.base import ReuseRecord
 from airflow_mlpipe.reuse.store import SCHEMA_VERSION, ReuseStore
 from airflow_mlpipe.storage import from_segment, unseal
@@ -55,7 +56,7 @@ def _stored(store: ReuseStore, place: str, data: bytes) -> StoredResult:
     if document.get("schema_version") != SCHEMA_VERSION:
         return StoredResult(key, place, data, None, attempt, foreign=True)
     try:
-        record = ReuseRecord.model_validate(document)
+        record = checked(ReuseRecord, document)
     except ValueError:
         return StoredResult(key, place, data, None, attempt)
     return StoredResult(key, place, data, record if record.key == key else None, attempt)

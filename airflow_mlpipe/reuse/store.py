@@ -24,10 +24,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Protocol
 
-from pydantic import ValidationError
-
 from airflow_mlpipe.content import ContentSummary, DataRef, Manifest
 from airflow_mlpipe.errors import DataError, StoreError
+from airflow_mlpipe.frozen import from_json, to_json
 from airflow_mlpipe.reuse.base import ReuseRecord
 from airflow_mlpipe.reuse.damage import describe
 from airflow_mlpipe.reuse.marks import UseMarks
@@ -181,11 +180,7 @@ class ReuseStore:
         if data is None:
             return Found(None)
         try:
-            record = ReuseRecord.model_validate_json(unseal(data))
-        except ValidationError as error:
-            fault = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(str(part) for part in fault["loc"])
-            return Found(None, f"its reuse record was damaged ({place + ': ' if place else ''}{fault['msg']})")
+            record = from_json(ReuseRecord, unseal(data))
         except ValueError as error:
             return Found(None, f"its reuse record was damaged ({error})")
         if record.schema_version != SCHEMA_VERSION:
@@ -228,7 +223,7 @@ def _to_json(record: ReuseRecord) -> bytes:
     if not math.isfinite(record.seconds):
         raise StoreError(f"The result of step {record.step!r} cannot be published: seconds is {record.seconds}.")
     try:
-        return seal(record.model_dump_json().encode())
+        return seal(to_json(record))
     except ValueError as error:
         raise StoreError(f"The result of step {record.step!r} cannot be written as JSON: {error}.") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.spec.diagnostics import Faults, Place
 from airflow_mlpipe.spec.documents import AirflowKeys
 from airflow_mlpipe.spec.jobs import is_dag_id
@@ -36,7 +37,7 @@ def scheduled(block: AirflowBlock, overrides: Overrides, faults: Faults) -> Airf
     if start and end and start.replace(tzinfo=None) > end.replace(tzinfo=None):
         faults.add(here / "end_time", "MLP142", "lies before 'start_time'.")
     schedule = build_schedule(trigger, start, here, faults) if trigger else None
-    return block.model_copy(update={"schedule": schedule, "start_date": start, "end_date": end, "dag_id": None})
+    return replaced(block, schedule=schedule, start_date=start, end_date=end, dag_id=None)
 
 
 def read_airflow(keys: AirflowKeys | None, place: Place, faults: Faults) -> AirflowBlock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.spec.diagnostics import Faults, Place, did_you_mean
 from airflow_mlpipe.spec.documents import InputKeys, Mode
 from airflow_mlpipe.spec.expressions import (
@@ -68,7 +69,7 @@ class InputBinder:
         else:
             bound = self._literal(value, place, port)
         if isinstance(bound, InputData) and optional:
-            return bound.model_copy(update={"optional": True})
+            return replaced(bound, optional=True)
         return bound
 
     def _literal(self, value: Any, place: Place, port: Port | None) -> InputValue:
@@ -158,7 +159,7 @@ class InputBinder:
             path = given.path or ""
             return InputData(type=kind, path=path, mode=mode, optional=given.is_optional, parameter=ref.name)
         bound = self._scope.bound.get(ref.name)
-        return bound.model_copy(update={"type": kind, "mode": mode}) if isinstance(bound, InputData) else None
+        return replaced(bound, type=kind, mode=mode) if isinstance(bound, InputData) else None
 
     def _check_scalar(self, ref: Ref, given: Parameter, place: Place, port: Port | None, optional: bool) -> None:
         if isinstance(port, DataPort):
@@ -246,7 +247,7 @@ class InputBinder:
                 self._faults.add(place, "MLP022", "the key 'path' is missing.", of_key=True)
             return None
         bound = self._data_at(keys, place, port, optional or keys.optional)
-        return bound.model_copy(update={"optional": True}) if bound is not None and keys.optional else bound
+        return replaced(bound, optional=True) if bound is not None and keys.optional else bound
 
     def _check_declared(self, keys: InputKeys, place: Place, port: DataPort | None) -> None:
         if port is not None and differ(str(keys.type), port.type):
@@ -277,7 +278,7 @@ class InputBinder:
                     place / "path", "MLP106", f"'{parts[0]}' is no data; write it as the value of the input."
                 )
             extra: dict[str, Any] = {"mode": keys.mode} if keys.mode else {}
-            return bound.model_copy(update=extra) if isinstance(bound, InputData) else None
+            return replaced(bound, **extra) if isinstance(bound, InputData) else None
         if any(not isinstance(part, str) for part in parts):
             text = "an expression in a path must stand alone; use 'airflow: {partitions: ...}' for dated files."
             self._faults.add(place / "path", "MLP041", text)

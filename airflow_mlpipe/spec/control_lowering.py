@@ -35,7 +35,8 @@ def branch_off(name: str, control: Control, lowered: dict[str, LoweredJob], owne
         for job in jobs:
             if job in lowered:
                 lowered[job] = wait(lowered[job], name, lowered[name])
-    steps = [replace(step, fields=step.fields | {"branch": Branch(**blocks)}) for step in lowered[name].steps]
+    branch = Branch(when_true=blocks["when_true"], when_false=blocks["when_false"])
+    steps = [replace(step, fields=step.fields | {"branch": branch}) for step in lowered[name].steps]
     lowered[name] = replace(lowered[name], steps=steps)
 
 

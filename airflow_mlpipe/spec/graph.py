@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from airflow_mlpipe.frozen import checked, replaced
 from airflow_mlpipe.spec.bindings import InputBinder
 from airflow_mlpipe.spec.control_lowering import ControlLowerer, branch_off
 from airflow_mlpipe.spec.diagnostics import Faults, Place
@@ -66,7 +67,7 @@ class GraphLowerer:
 
     def _again(self, draft: Draft, scope: Scope, options: StepOptions) -> LoweredJob:
         """Lower the body of a loop for one of its rounds."""
-        defaults = replace(self._defaults, options=options.model_copy(update={"run_after": ()}))
+        defaults = replace(self._defaults, options=replaced(options, run_after=()))
         return GraphLowerer(scope, defaults, self._faults).job(draft)
 
     def _group(self, draft: Draft, inner: Mapping[str, Draft]) -> LoweredJob:
@@ -91,7 +92,7 @@ class GraphLowerer:
         there = pipeline_defaults(component.keys.settings or Settings(), component.keys.compute, place, self._faults)
         here = pipeline_defaults(keys.settings or Settings(), keys.compute, draft.place, self._faults)
         fixed = component.keys.is_deterministic and keys.is_deterministic and draft.airflow.allow_reuse
-        options = self._steps.options(draft.airflow, draft.place / "airflow").model_copy(update={"run_after": ()})
+        options = replaced(self._steps.options(draft.airflow, draft.place / "airflow"), run_after=())
         return Defaults(
             here.compute or there.compute or self._defaults.compute,
             here.force_rerun or there.force_rerun or self._defaults.force_rerun or not fixed,
@@ -124,4 +125,4 @@ def finished(steps: Sequence[Lowered]) -> Iterator[Step]:
     rank = {step.fields["name"]: number for number, step in enumerate(written)}
     for step in steps:
         upstream = sorted(set(predecessors(step)), key=lambda name: rank[name])
-        yield Step(**step.fields, upstream=tuple(upstream))
+        yield checked(Step, {**step.fields, "upstream": tuple(upstream)})

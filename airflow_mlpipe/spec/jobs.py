@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.spec.components import Component, ComponentReader
 from airflow_mlpipe.spec.control import Control, Given
 from airflow_mlpipe.spec.diagnostics import Faults, Place
@@ -172,7 +173,7 @@ class DraftReader:
                 hint = known(port, list(declared))
                 self._faults.add(here, "MLP112", f"the component has no output '{port}'.{hint}", of_key=True)
             output = self._outputs.bind(given.get(port), here, declared.get(port), f"{writer}.{port}", exports)
-            result[port] = Produced(step, port, output.model_copy(update={"optional": port in optional}))
+            result[port] = Produced(step, port, replaced(output, optional=port in optional))
         for number, port in enumerate(keys.airflow.optional_outputs if keys.airflow else ()):
             if port not in result:
                 here = place / "airflow" / "optional_outputs" / number

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.spec.bindings import InputBinder
 from airflow_mlpipe.spec.checks import PortTexts
 from airflow_mlpipe.spec.diagnostics import Faults, Place
@@ -147,9 +148,7 @@ class StepLowerer:
             "priority_weight": airflow.priority_weight,
             "execution_timeout": duration(airflow.execution_timeout, place / "execution_timeout", self._faults),
         }
-        return self._defaults.options.model_copy(
-            update={key: value for key, value in said.items() if value is not None}
-        )
+        return replaced(self._defaults.options, **{key: value for key, value in said.items() if value is not None})
 
     def _shown(self, draft: Draft, options: StepOptions) -> StepOptions:
         """Return the options with what people see of the job: the job's own words go before the component's."""
@@ -161,4 +160,4 @@ class StepLowerer:
             asked = f" ({draft.component.asked})" if draft.component.asked else ""
             words.append(f"Component {component.name}" + (f", version {version}{asked}." if version else "."))
         text = "\n\n".join(word for word in words if word)
-        return options.model_copy(update={"display_name": name or "", "documentation": text})
+        return replaced(options, display_name=name or "", documentation=text)

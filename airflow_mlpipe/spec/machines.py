@@ -1,15 +1,15 @@
 """The hardware that a step asks for, and the processes that its command is started as."""
 
-from __future__ import annotations
+from typing import Annotated, Literal
 
-from typing import Literal
+from msgspec import Meta
 
-from pydantic import BaseModel, ConfigDict, Field
+from airflow_mlpipe.frozen import Strict
 
 DistributionType = Literal["mpi", "pytorch", "tensorflow", "ray"]
 
 
-class Machines(BaseModel):
+class Machines(Strict, frozen=True, kw_only=True):
     """What a step asks for. Where it runs does not count for reuse, so none of this does.
 
     :param instance_count: machines (nodes).
@@ -18,15 +18,13 @@ class Machines(BaseModel):
     :param gpus: on each of them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    instance_count: int = Field(1, ge=1)
-    cpus: int | None = Field(None, ge=1)
-    memory: int | None = Field(None, ge=1)
-    gpus: int = Field(0, ge=0)
+    instance_count: Annotated[int, Meta(ge=1)] = 1
+    cpus: Annotated[int, Meta(ge=1)] | None = None
+    memory: Annotated[int, Meta(ge=1)] | None = None
+    gpus: Annotated[int, Meta(ge=0)] = 0
 
 
-class ProcessGroup(BaseModel):
+class ProcessGroup(Strict, frozen=True, kw_only=True):
     """One command, started as several processes that know of each other; Azure ML's ``distribution``.
 
     It counts for reuse: a training over four processes is another one than over two.
@@ -35,7 +33,5 @@ class ProcessGroup(BaseModel):
     :param process_count_per_instance: processes on each machine.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
     type: DistributionType
-    process_count_per_instance: int = Field(1, ge=1)
+    process_count_per_instance: Annotated[int, Meta(ge=1)] = 1

@@ -3,18 +3,17 @@
 The raw shapes of the YAML are in :mod:`airflow_mlpipe.spec.documents`; the steps in :mod:`airflow_mlpipe.spec.step`.
 """
 
-from __future__ import annotations
-
 import math
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from msgspec import field
 
 from airflow_mlpipe.errors import ParameterError
+from airflow_mlpipe.frozen import Strict
 from airflow_mlpipe.spec.diagnostics import Fault
-from airflow_mlpipe.spec.step import InputData, Scalar, ScalarType, Step, StrictModel
+from airflow_mlpipe.spec.step import InputData, Scalar, ScalarType, Step
 
 DATA_KEY = "mlpipe_data"
 """Key in the JSON schema of a run's parameter that says that it is the address of a data input."""
@@ -68,7 +67,7 @@ _WORDS = {
 }
 
 
-class Parameter(StrictModel):
+class Parameter(Strict, frozen=True, kw_only=True):
     """A scalar input of a pipeline or a component.
 
     :param default: ``None``: a value must be given, unless ``optional``.
@@ -117,7 +116,7 @@ class Parameter(StrictModel):
             raise ParameterError(f"must be at most {self.max}, got {value!r}.")
 
 
-class StepOptions(StrictModel):
+class StepOptions(Strict, frozen=True, kw_only=True):
     """What Airflow is told about a step; none of it counts for the step's identity. ``None``: the pipeline's default.
 
     :param run_after: jobs that must end first although no data flows (Azure ML SDK v1's ``StepSequence``).
@@ -138,7 +137,7 @@ class StepOptions(StrictModel):
     execution_timeout: float | None = None
 
 
-class Schedule(StrictModel):
+class Schedule(Strict, frozen=True, kw_only=True):
     """When a pipeline starts by itself; exactly one of ``expression``, ``every`` and ``assets`` is set.
 
     :param expression: five cron fields or an Airflow preset (``@monthly``).
@@ -153,7 +152,7 @@ class Schedule(StrictModel):
     time_zone: str = "UTC"
 
 
-class AirflowBlock(StrictModel):
+class AirflowBlock(Strict, frozen=True, kw_only=True):
     """The ``airflow:`` block at the top of a pipeline. ``None``: not said.
 
     :param start_date: naive: in the schedule's time zone.
@@ -176,7 +175,7 @@ class AirflowBlock(StrictModel):
     dag_id: str | None = None
 
 
-class PipelineSpec(StrictModel):
+class PipelineSpec(Strict, frozen=True, kw_only=True):
     """A pipeline, ready to be planned, generated or run.
 
     :param source: the pipeline file, or the schedule file, as it was named by the caller.
@@ -192,21 +191,19 @@ class PipelineSpec(StrictModel):
     :param warnings: what Azure ML would honour and we do not.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
     source: Path
     base: Path | None = None
     name: str
     display_name: str = ""
     description: str = ""
-    tags: dict[str, str] = Field(default_factory=dict)
-    parameters: dict[str, Parameter] = Field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, Parameter] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
-    step_options: dict[str, StepOptions] = Field(default_factory=dict)
-    airflow: AirflowBlock = Field(default_factory=AirflowBlock)
-    step_groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    lines: dict[str, int] = Field(default_factory=dict)
-    files: dict[str, str] = Field(default_factory=dict)
+    step_options: dict[str, StepOptions] = field(default_factory=dict)
+    airflow: AirflowBlock = field(default_factory=AirflowBlock)
+    step_groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     warnings: tuple[Fault, ...] = ()
 
     @property

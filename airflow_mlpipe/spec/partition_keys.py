@@ -6,6 +6,7 @@ import posixpath
 import re
 from typing import Any
 
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.spec.bindings import parsed
 from airflow_mlpipe.spec.diagnostics import Faults, Place
 from airflow_mlpipe.spec.documents import JobAirflowKeys, PartitionKeys
@@ -124,7 +125,7 @@ def apply_input_keys(
         elif block in ("include", "exclude"):
             update = _patterns(value, here, faults)
         if data is not None:
-            result[port] = data.model_copy(update={block: update})
+            result[port] = replaced(data, **{block: update})
     return result
 
 

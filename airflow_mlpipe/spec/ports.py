@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 from airflow_mlpipe.errors import ParameterError
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.spec.diagnostics import Faults, Place, did_you_mean
 from airflow_mlpipe.spec.documents import InputKeys, Mode
 from airflow_mlpipe.spec.model import Parameter
@@ -127,20 +128,19 @@ def _scalar_port(keys: InputKeys, kind: str, place: Place, faults: Faults) -> Sc
         _refuse_keys(keys, ("min", "max"), f"belongs to numbers; this input is of type {kind}.", place, faults)
     if numeric and keys.min is not None and keys.max is not None and keys.min > keys.max:
         faults.add(place / "min", "MLP024", f"must be at most max ({keys.max}), got {keys.min}.")
-    bounds = {"min": keys.min, "max": keys.max} if numeric else {}
-    plain = Parameter(type=cast(ScalarType, kind), **bounds)
-    parameter = Parameter(
-        type=plain.type,
+    low, high = (keys.min, keys.max) if numeric else (None, None)
+    plain = Parameter(type=cast(ScalarType, kind), min=low, max=high)
+    parameter = replaced(
+        plain,
         enum=tuple(
             typed(plain, item, place / "enum" / number, faults, "MLP130") for number, item in enumerate(keys.enum)
         ),
         description=keys.description,
         optional=keys.optional,
-        **bounds,
     )
     if keys.default is not None:
         default = typed(parameter, keys.default, place / "default", faults, "MLP130")
-        parameter = parameter.model_copy(update={"default": default})
+        parameter = replaced(parameter, default=default)
     return ScalarPort(parameter)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import Field
 
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.spec.diagnostics import Faults, Place
 from airflow_mlpipe.spec.documents import AssetName, Entries, Raw, Settings, Text, free, ignored, refused
 from airflow_mlpipe.spec.paths import Source, data_path
@@ -91,7 +92,7 @@ class Overrides:
 def _given(port: Port | None, value: Any, source: Source, place: Place, faults: Faults) -> Port | None:
     if isinstance(port, ScalarPort) and not isinstance(value, dict | list):
         default = typed(port.parameter, value, place, faults)
-        return ScalarPort(port.parameter.model_copy(update={"default": default}))
+        return ScalarPort(replaced(port.parameter, default=default))
     if isinstance(port, DataPort) and isinstance(value, dict) and isinstance(value.get("path"), str):
         for key in sorted(set(value) - {"type", "path", "mode"}):
             faults.add_unknown_key(place / key, " Known keys: mode, path, type.")

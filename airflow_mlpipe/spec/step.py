@@ -5,17 +5,16 @@ their place. The same plain values are the keyword arguments of our operators, s
 generated DAG, in a hand-written DAG and in ``mlpipe run``.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from msgspec import Meta, field
 
+from airflow_mlpipe.frozen import Strict
 from airflow_mlpipe.spec.machines import Machines, ProcessGroup
 
 CopyMode = Literal["merge_with_overwrite", "fail_if_conflict", "skip_existing"]
 Scalar = bool | int | float | str | None
-PortName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+PortName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\Z")]
 DataType = Literal["uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model"]
 MODEL_TYPES = frozenset({"mlflow_model", "custom_model", "triton_model"})
 
@@ -26,13 +25,7 @@ MARKED = frozenset({"etag", "version", "stat"})
 """Identities that take the cheapest marker that the place of the data has."""
 
 
-class StrictModel(BaseModel):
-    """Frozen, and a key that it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, defer_build=True)
-
-
-class Partitions(StrictModel):
+class Partitions(Strict, frozen=True, kw_only=True):
     """Which files of a folder belong to a run: one file per period of time.
 
     The last period is the one of ``anchor``; ``count`` periods end with it and ``ahead`` more follow. Only these files
@@ -52,7 +45,7 @@ class Partitions(StrictModel):
     ahead: int | str = 0
 
 
-class InputData(StrictModel):
+class InputData(Strict, frozen=True, kw_only=True):
     """A data input of a step.
 
     :param path: a local path relative to the pipeline's folder, ``azureml://datastores/<name>/paths/<path>``,
@@ -83,7 +76,7 @@ class InputData(StrictModel):
     parameter: str = ""
 
 
-class OutputData(StrictModel):
+class OutputData(Strict, frozen=True, kw_only=True):
     """A data output of a step.
 
     :param name: registers the output under this name when the step has ended well: models in the model registry, all
@@ -104,7 +97,7 @@ class OutputData(StrictModel):
     value: ScalarType | None = None
 
 
-class ParallelTask(StrictModel):
+class ParallelTask(Strict, frozen=True, kw_only=True):
     """How a parallel step cuts and runs its input: Azure ML's ``parallel`` job, ``task: {type: run_function}``.
 
     :param entry_script: file in ``code`` with ``init()`` (optional), ``run(mini_batch)`` and ``shutdown()`` (optional).
@@ -121,17 +114,17 @@ class ParallelTask(StrictModel):
 
     entry_script: str
     input: PortName
-    mini_batch_size: int = Field(10, ge=1)
+    mini_batch_size: Annotated[int, Meta(ge=1)] = 10
     program_arguments: str = ""
     append_row_to: PortName | None = None
-    max_concurrency: int | None = Field(None, ge=1)
-    max_retries: int = Field(2, ge=0)
-    timeout: float = Field(60, gt=0)
-    error_threshold: int = Field(-1, ge=-1)
-    mini_batch_error_threshold: int = Field(-1, ge=-1)
+    max_concurrency: Annotated[int, Meta(ge=1)] | None = None
+    max_retries: Annotated[int, Meta(ge=0)] = 2
+    timeout: Annotated[float, Meta(gt=0)] = 60.0
+    error_threshold: Annotated[int, Meta(ge=-1)] = -1
+    mini_batch_error_threshold: Annotated[int, Meta(ge=-1)] = -1
 
 
-class Branch(StrictModel):
+class Branch(Strict, frozen=True, kw_only=True):
     """What a step decides that only looks at its input ``condition``.
 
     :param when_true: steps that are left out of the run unless the condition is true.
@@ -142,7 +135,7 @@ class Branch(StrictModel):
 
     when_true: tuple[str, ...] = ()
     when_false: tuple[str, ...] = ()
-    stand_ins: dict[str, str] = Field(default_factory=dict)
+    stand_ins: dict[str, str] = field(default_factory=dict)
 
 
 InputValue = InputData | Scalar
@@ -154,8 +147,8 @@ def is_data(value: InputValue) -> bool:
     return isinstance(value, InputData) and value.value is None
 
 
-class Step(StrictModel):
-    """One step. Fields marked ``reuse=False`` do not count for its identity.
+class Step(Strict, frozen=True, kw_only=True):
+    """One step. The fields in :data:`NOT_IN_IDENTITY` do not count for its identity.
 
     :param name: task id, unique in the pipeline.
     :param type: what kind of work; decides which of ``command``, ``parallel``, ``copy_mode`` is used.
@@ -176,32 +169,34 @@ class Step(StrictModel):
     :param distribution: the processes that its command is started as; counts for its identity once it is set.
     """
 
-    name: str = Field(json_schema_extra={"reuse": False})
+    name: str
     type: Literal["command", "parallel", "data_transfer", "branch"] = "command"
     command: str | None = None
     code: str | None = None
     additional_includes: tuple[str, ...] = ()
-    inputs: dict[PortName, InputValue] = Field(default_factory=dict)
-    outputs: dict[PortName, OutputData] = Field(default_factory=dict)
+    inputs: dict[PortName, InputValue] = field(default_factory=dict)
+    outputs: dict[PortName, OutputData] = field(default_factory=dict)
     environment: str | dict[str, Any] | None = None
-    environment_variables: dict[str, str] = Field(default_factory=dict)
-    compute: str | None = Field(None, json_schema_extra={"reuse": False})
+    environment_variables: dict[str, str] = field(default_factory=dict)
+    compute: str | None = None
     parallel: ParallelTask | None = None
     copy_mode: CopyMode | None = None
-    branch: Branch | None = Field(None, json_schema_extra={"reuse": False})
+    branch: Branch | None = None
     is_deterministic: bool = True
     reuse_version: str = ""
-    ttl: float | None = Field(None, json_schema_extra={"reuse": False}, gt=0)
-    timeout: float | None = Field(None, json_schema_extra={"reuse": False}, gt=0)
-    resources: Machines | None = Field(None, json_schema_extra={"reuse": False})
+    ttl: Annotated[float, Meta(gt=0)] | None = None
+    timeout: Annotated[float, Meta(gt=0)] | None = None
+    resources: Machines | None = None
     distribution: ProcessGroup | None = None
-    upstream: tuple[str, ...] = Field((), json_schema_extra={"reuse": False})
+    upstream: tuple[str, ...] = ()
 
-    @model_validator(mode="after")
-    def _exports_by_transfer(self) -> Step:
+    def __post_init__(self) -> None:
         for port, output in self.outputs.items():
             if output.path is not None and self.type != "data_transfer":
                 raise ValueError(f"output {port}: only a data_transfer step writes to a path of its own")
             if output.path is not None and (output.name is not None or output.type == "uri_file"):
                 raise ValueError(f"output {port}: an export writes a folder and registers nothing")
-        return self
+
+
+NOT_IN_IDENTITY = frozenset({"name", "compute", "branch", "ttl", "timeout", "resources", "upstream"})
+"""Fields of a step that say where, when and with what patience it runs, not what it computes."""

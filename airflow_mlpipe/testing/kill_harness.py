@@ -27,6 +27,7 @@ from airflow_mlpipe.execution.lifecycle import begin
 from airflow_mlpipe.execution.run_info import RunInfo, Ticket
 from airflow_mlpipe.execution.turns import Waiting
 from airflow_mlpipe.execution.watch import Polling, watch
+from airflow_mlpipe.frozen import checked
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.workspace import Workspace, workspace_from_mapping
 
@@ -169,13 +170,14 @@ class _Nursery:
 def _try(settings: Mapping[str, Any], folder: Path, run_id: str) -> int:
     workspace = workspace_from_mapping(settings, folder)
     run = RunInfo(_PIPELINE, run_id, {"text": run_id}, {}, folder)
-    step = Step.model_validate(
+    step = checked(
+        Step,
         {
             "name": _STEP,
             "command": "sleep 0.3; echo ${{inputs.text}} > ${{outputs.result}}/text",
             "inputs": {"text": "${{parent.inputs.text}}"},
             "outputs": {"result": {"type": "uri_folder"}},
-        }
+        },
     )
     begun = begin(workspace, step, run, 0)
     if isinstance(begun, Waiting):

@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from airflow_mlpipe.content import DataRef
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.retention import Item, Pin, Pins, Policy, collect
 from airflow_mlpipe.reuse.base import ReuseRecord
 from airflow_mlpipe.reuse.inventory import attempts
 from airflow_mlpipe.reuse.marks import UseMarks
-from airflow_mlpipe.tracking.base import JobRecord, RunRecord, StepRecord
+from airflow_mlpipe.tracking.base import Decision, JobRecord, RunRecord, StepRecord
 from airflow_mlpipe.workspace import Workspace
 
 POLICY = Policy(timedelta(days=10), keep_last=2, keep_runs=3, grace=timedelta(hours=24))
@@ -329,7 +330,7 @@ class _Histories(RuleBasedStateMachine):
         for attempt in self._roots() - self.damaged:
             assert self._bytes(attempt) == self.truth[attempt], f"{attempt} was needed"
 
-    def _end(self, run: _Run, attempt: str, ref: DataRef, decision: str) -> None:
+    def _end(self, run: _Run, attempt: str, ref: DataRef, decision: Decision) -> None:
         record = StepRecord(
             pipeline=run.pipeline, run_id=run.run_id, step="s", decision=decision, key=run.key, outputs={"o": ref},
             started=self.now, ended=self.now,
@@ -341,7 +342,7 @@ class _Histories(RuleBasedStateMachine):
     def _close(self, run: _Run, state: str) -> None:
         run.ended = True
         if run.job is not None:
-            ended = run.job.model_copy(update={"ended": state})
+            ended = replaced(run.job, ended=state)
             self.workspace.runs.write_job(run.pipeline, run.run_id, "s", ended)
 
     def _open(self) -> list[_Run]:

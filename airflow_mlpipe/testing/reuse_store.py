@@ -22,6 +22,7 @@ import pytest
 from airflow_mlpipe.content import DataRef
 from airflow_mlpipe.datastores.base import Datastore
 from airflow_mlpipe.errors import StoreError
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.reuse.base import ReuseRecord
 from airflow_mlpipe.reuse.store import ReuseStore
 from airflow_mlpipe.snapshot import take_snapshot
@@ -159,7 +160,7 @@ class ReuseStoreContract:
         assert "another key" in store.find(OTHER_KEY).problem
 
     def test_a_record_of_another_schema_is_a_miss(self, store: ReuseStore, tmp_path: Path) -> None:
-        store.publish(compute(store, tmp_path).model_copy(update={"schema_version": 99}))
+        store.publish(replaced(compute(store, tmp_path), schema_version=99))
         assert store.find(KEY).record is None
         assert "another version" in store.find(KEY).problem
 
@@ -279,13 +280,13 @@ class ReuseStoreContract:
             datastore_name or output.datastore, path.format(attempt=record.attempt), output.type, output.content
         )
         with pytest.raises(StoreError, match=said):
-            store.publish(record.model_copy(update={"outputs": {"model": foreign}}))
+            store.publish(replaced(record, outputs={"model": foreign}))
         assert store.find(KEY).record is None
 
     def test_an_attempt_elsewhere_is_refused(self, store: ReuseStore, tmp_path: Path) -> None:
         record = compute(store, tmp_path)
         with pytest.raises(StoreError, match="outside of its attempt"):
-            store.publish(record.model_copy(update={"attempt": "mlpipe"}))
+            store.publish(replaced(record, attempt="mlpipe"))
 
     def test_the_nearest_record_is_a_hint(self, store: ReuseStore, datastore: Datastore, tmp_path: Path) -> None:
         record = compute(store, tmp_path)

@@ -1,24 +1,17 @@
 """What is kept of a run: one document per run, one per step, one per submitted job."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import field
 
 from airflow_mlpipe.content import DataRef
+from airflow_mlpipe.frozen import Kept
 
 Decision = Literal["reused", "ran", "failed", "decided", "skipped"]
 
 
-class Record(BaseModel):
-    """Frozen; keys of later versions are read over, so old code can read new records."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
-
-
-class RunLabels(Record):
+class RunLabels(Kept, frozen=True, kw_only=True):
     """What the caller of a run said about it; nothing of it counts for results.
 
     :param source: who called, in the caller's own words (Azure's ``RunSource``).
@@ -28,15 +21,15 @@ class RunLabels(Record):
     experiment: str = ""
     display_name: str = ""
     description: str = ""
-    tags: dict[str, str] = Field(default_factory=dict)
-    properties: dict[str, str] = Field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, str] = field(default_factory=dict)
     source: str = ""
     run_type: str = ""
     schedule_id: str = ""
     parent_run_id: str = ""
 
 
-class RunRecord(Record):
+class RunRecord(Kept, frozen=True, kw_only=True):
     """A run of a pipeline.
 
     :param pipeline: name of the pipeline (the DAG id).
@@ -48,13 +41,13 @@ class RunRecord(Record):
 
     pipeline: str
     run_id: str
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
     started: datetime
     plan_epoch: int | None = None
-    labels: RunLabels = Field(default_factory=RunLabels)
+    labels: RunLabels = field(default_factory=RunLabels)
 
 
-class StepRecord(Record):
+class StepRecord(Kept, frozen=True, kw_only=True):
     """The end of a step in a run; it exists only once the step has ended.
 
     :param decision: reused, ran or failed; decided: a branch step; skipped: a branch step left it out of this run.
@@ -79,18 +72,18 @@ class StepRecord(Record):
     epoch: int | None = None
     key: str | None = None
     origin: dict[str, str] | None = None
-    outputs: dict[str, DataRef] = Field(default_factory=dict)
-    metrics: list[dict[str, Any]] = Field(default_factory=list)
-    registered: dict[str, str] = Field(default_factory=dict)
+    outputs: dict[str, DataRef] = field(default_factory=dict)
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    registered: dict[str, str] = field(default_factory=dict)
     started: datetime
     ended: datetime
     seconds: float = 0.0
     saved: float = 0.0
     log: str = ""
-    inputs: dict[str, str] = Field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
 
 
-class InputSource(Record):
+class InputSource(Kept, frozen=True, kw_only=True):
     """Where an input lies and what it held when the job was submitted.
 
     :param datastore: name of the datastore, ``None`` for a path of this machine.
@@ -106,7 +99,7 @@ class InputSource(Record):
     digest: str
 
 
-class JobRecord(Record):
+class JobRecord(Kept, frozen=True, kw_only=True):
     """The intent to run a job, written before it is submitted and again once its id is known.
 
     :param ordinal: rises only after a terminal failure or a clear; the run key is made of it.
@@ -133,9 +126,9 @@ class JobRecord(Record):
     handle: dict[str, str] | None = None
     ended: str | None = None
     fingerprint: str | None = None
-    parts: dict[str, Any] = Field(default_factory=dict)
-    sources: list[InputSource] = Field(default_factory=list)
-    inputs: dict[str, str] = Field(default_factory=dict)
+    parts: dict[str, Any] = field(default_factory=dict)
+    sources: list[InputSource] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
     reason: str = ""
     cleared: bool = False
     log: str = ""

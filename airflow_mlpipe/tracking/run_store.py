@@ -19,14 +19,13 @@ import math
 from collections.abc import Iterable
 from typing import TypeVar
 
-from pydantic import ValidationError
-
 from airflow_mlpipe.errors import StoreError
+from airflow_mlpipe.frozen import Kept, from_json, to_json
 from airflow_mlpipe.storage import RecordStorage, from_segment, replace_all, seal, segment, unseal
-from airflow_mlpipe.tracking.base import JobRecord, Record, RunRecord, StepRecord
+from airflow_mlpipe.tracking.base import JobRecord, RunRecord, StepRecord
 
 _log = logging.getLogger(__name__)
-_R = TypeVar("_R", bound=Record)
+_R = TypeVar("_R", bound=Kept)
 
 
 class RunStore:
@@ -105,10 +104,10 @@ class RunStore:
             if data is None:
                 continue
             try:
-                found.append(JobRecord.model_validate_json(unseal(data)))
+                found.append(from_json(JobRecord, unseal(data)))
             except ValueError as error:
                 raise StoreError(
-                    f"The job record {key} is damaged ({_first(error)}). Whether its job still runs cannot be known: "
+                    f"The job record {key} is damaged ({error}). Whether its job still runs cannot be known: "
                     f"look on the compute target, end the job if it runs, delete this record, then retry the step."
                 ) from error
         return sorted(found, key=lambda job: job.ordinal)
@@ -118,9 +117,9 @@ class RunStore:
         if data is None:
             return None
         try:
-            return model.model_validate_json(unseal(data))
+            return from_json(model, unseal(data))
         except ValueError as error:
-            _log.warning("The record %s is damaged (%s); it counts as absent.", key, _first(error))
+            _log.warning("The record %s is damaged (%s); it counts as absent.", key, error)
             return None
 
     def _run_key(self, pipeline: str, run_id: str) -> str:
@@ -136,21 +135,13 @@ class RunStore:
         return f"{self._jobs(pipeline, run_id, step)}{ordinal:06d}.json"
 
 
-def _to_json(record: Record) -> bytes:
+def _to_json(record: Kept) -> bytes:
     for name in ("seconds", "saved"):
         if not math.isfinite(getattr(record, name, 0.0)):
             raise StoreError(
                 f"A record cannot be written: {name} is {getattr(record, name)}, a finite number is needed."
             )
     try:
-        return seal(record.model_dump_json().encode())
+        return seal(to_json(record))
     except ValueError as error:
         raise StoreError(f"A record cannot be written as JSON: {error}. Use plain text and numbers.") from error
-
-
-def _first(error: ValueError) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    fault = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in fault["loc"])
-    return f"{place}: {fault['msg']}" if place else fault["msg"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 NOT_NEEDED = (
     "airflow",
+    "airflow_mlpipe.spec.loading",
     "asyncio",
     "azure",
     "concurrent.futures",
@@ -15,6 +16,7 @@ NOT_NEEDED = (
     "httpx",
     "jinja2",
     "pathspec",
+    "pydantic",
     "rich",
     "ssl",
     "subprocess",

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from airflow_mlpipe.content import ContentSummary, DataRef
+from airflow_mlpipe.frozen import checked
 from airflow_mlpipe.tracking.base import RunRecord, StepRecord
 from airflow_mlpipe.workspace import Workspace, workspace_from_mapping
 
@@ -38,9 +39,7 @@ def record(workspace: Workspace, run_id: str, step: str, **more: object) -> None
         started = START + timedelta(hours=len(workspace.runs.runs(PIPELINE)))
         workspace.runs.write_run(RunRecord(pipeline=PIPELINE, run_id=run_id, started=started))
     fields = {"decision": "ran", "started": START, "ended": START, **more}
-    workspace.runs.write_step(
-        StepRecord.model_validate({"pipeline": PIPELINE, "run_id": run_id, "step": step, **fields})
-    )
+    workspace.runs.write_step(checked(StepRecord, {"pipeline": PIPELINE, "run_id": run_id, "step": step, **fields}))
 
 
 def evaluated(workspace: Workspace, run_id: str, auc: float, champion: float | None = None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_mlpipe.execution.run_info import RunInfo
+from airflow_mlpipe.frozen import checked
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.testing.azurite import AzuriteServer
 from airflow_mlpipe.workspace import Workspace, workspace_from_mapping
@@ -53,4 +54,4 @@ def new_run(tmp_path: Path) -> Callable[..., RunInfo]:
 def command_step(name: str = "train", command: str = "echo hi > ${{outputs.model}}/m.txt", **more: Any) -> Step:
     """A command step with one output, ``model``."""
     values: dict[str, Any] = {"outputs": {"model": {"type": "custom_model"}}, **more}
-    return Step.model_validate({"name": name, "command": command, **values})
+    return checked(Step, {"name": name, "command": command, **values})

@@ -15,6 +15,7 @@ from airflow_mlpipe.content.markers import is_marker
 from airflow_mlpipe.execution.planner import plan
 from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.execution.run_pipeline import run_pipeline
+from airflow_mlpipe.frozen import checked, replaced
 from airflow_mlpipe.reuse.base import ReuseRecord
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.tracking.base import StepRecord
@@ -35,7 +36,7 @@ def age(workspace: Workspace, key: str | None, days: float) -> ReuseRecord:
     assert key is not None
     stored = workspace.reuse.stored(key)
     assert stored is not None
-    older = stored.model_copy(update={"created": stored.created - timedelta(days=days), "nonce": "old"})
+    older = replaced(stored, created=stored.created - timedelta(days=days), nonce="old")
     assert workspace.reuse.publish(older, replace=True)
     return older
 
@@ -121,13 +122,14 @@ def test_a_transfer_of_marked_data_is_verified_by_its_marks(store: str, tmp_path
     workspace = make_workspace(tmp_path, store)
     (tmp_path / "landing" / "raw").mkdir()
     (tmp_path / "landing" / "raw" / "a.csv").write_text("1")
-    step = Step.model_validate(
+    step = checked(
+        Step,
         {
             "name": "ingest",
             "type": "data_transfer",
             "inputs": {"i": {"path": "azureml://datastores/landing/paths/raw", "identity": "stat"}},
             "outputs": {"o": {}},
-        }
+        },
     )
     done = run_one(workspace, step, new_run("r1"))
     assert not is_marker(done.outputs["o"].content.digest), "what we wrote ourselves is known by its bytes"
@@ -166,7 +168,7 @@ def test_the_latest_version_is_resolved_at_run_time_and_recorded(workspace: Work
         assert (ran.decision, ran.inputs) == ("ran", {"d": f"daily:{number}"})
         reused = run_one(workspace, use, new_run(f"again-{run_id}"))
         assert (reused.decision, reused.inputs) == ("reused", {"d": f"daily:{number}"})
-    pinned = use.model_copy(update={"inputs": {"d": use.inputs["d"].model_copy(update={"path": "azureml:daily:1"})}})  # type: ignore[union-attr]
+    pinned = replaced(use, inputs={"d": replaced(use.inputs["d"], path="azureml:daily:1")})  # type: ignore[union-attr]
     first = run_one(workspace, pinned, new_run("pinned"))
     assert (first.decision, first.origin) == ("reused", {"pipeline": "demo", "run_id": "use-a"})
 

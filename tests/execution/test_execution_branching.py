@@ -12,6 +12,7 @@ from airflow_mlpipe.execution.events import Event, Outcome
 from airflow_mlpipe.execution.planner import plan
 from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.execution.run_pipeline import run_pipeline
+from airflow_mlpipe.frozen import checked
 from airflow_mlpipe.spec import load_pipeline
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.workspace import Workspace
@@ -35,7 +36,7 @@ def decisions(outcome: Outcome) -> dict[str, str]:
 def value_step(text: str, kind: str = "boolean") -> Step:
     """A step whose output ``v`` is a value."""
     output = {"type": "uri_file", "value": kind}
-    return Step.model_validate({"name": "check", "command": f"{text} > ${{{{outputs.v}}}}", "outputs": {"v": output}})
+    return checked(Step, {"name": "check", "command": f"{text} > ${{{{outputs.v}}}}", "outputs": {"v": output}})
 
 
 def reader(kind: str, **more: Any) -> Step:
@@ -43,7 +44,7 @@ def reader(kind: str, **more: Any) -> Step:
     value = {"type": "uri_file", "path": "${{parent.jobs.check.outputs.v}}", "value": kind}
     fields = {"name": "read", "command": "echo ${{inputs.v}} > ${{outputs.o}}", "inputs": {"v": value}}
     output = {"o": {"type": "uri_file"}}
-    return Step.model_validate({**fields, "outputs": output, "upstream": ("check",), **more})
+    return checked(Step, {**fields, "outputs": output, "upstream": ("check",), **more})
 
 
 def test_a_pipeline_with_decisions(workspace: Workspace, new_run: Callable[..., RunInfo]) -> None:
@@ -117,7 +118,7 @@ def test_what_is_no_value_is_a_fault_that_names_it(
 ) -> None:
     condition = {"type": "uri_file", "path": "${{parent.jobs.check.outputs.v}}", "value": "boolean"}
     branch = {"name": "decide", "type": "branch", "inputs": {"condition": condition}, "upstream": ("check",)}
-    steps = (value_step(text), Step.model_validate({**branch, "branch": {"when_true": ["after"]}}))
+    steps = (value_step(text), checked(Step, {**branch, "branch": {"when_true": ["after"]}}))
     outcome = run_pipeline(workspace, steps, new_run(), lambda _: None)
     assert words in outcome.errors["decide"]
     assert outcome.errors["decide"].startswith("step decide, input condition: ")

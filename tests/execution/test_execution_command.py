@@ -15,6 +15,7 @@ from airflow_mlpipe.execution.bindings import resolve_parameters, resolve_value
 from airflow_mlpipe.execution.command import render_arguments, render_command
 from airflow_mlpipe.execution.partitions import partition_files
 from airflow_mlpipe.execution.run_info import RunInfo, run_key
+from airflow_mlpipe.frozen import checked
 from airflow_mlpipe.spec.step import Partitions
 
 TEXTS = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), max_size=30)
@@ -90,13 +91,13 @@ def test_a_parameter_may_default_to_a_run_field() -> None:
 def test_partitions_name_the_files_of_a_run(
     every: str, pattern: str, count: int, ahead: int, wanted: tuple[str, ...]
 ) -> None:
-    partitions = Partitions.model_validate({"files": pattern, "every": every, "count": count, "ahead": ahead})
+    partitions = checked(Partitions, {"files": pattern, "every": every, "count": count, "ahead": ahead})
     assert partition_files(partitions, a_run(), "w") == wanted
 
 
 @pytest.mark.parametrize(("anchor", "count"), [("soon", 1), ("2013-02", 0), ("2013-02", "x"), ("2013-13", 1)])
 def test_bad_partitions_are_named(anchor: str, count: object) -> None:
-    partitions = Partitions.model_validate({"files": "%m", "anchor": anchor, "count": count})
+    partitions = checked(Partitions, {"files": "%m", "anchor": anchor, "count": count})
     with pytest.raises(ParameterError, match="step a"):
         partition_files(partitions, a_run(), "step a")
 

@@ -15,6 +15,7 @@ import pytest
 from airflow_mlpipe.execution.explain import explain_miss, input_manifest_port
 from airflow_mlpipe.execution.resolve import ResolvedStep, resolve_step
 from airflow_mlpipe.execution.run_info import RunInfo
+from airflow_mlpipe.frozen import checked, replaced
 from airflow_mlpipe.reuse.base import ReuseRecord
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.workspace import Workspace
@@ -33,7 +34,7 @@ class History:
     record: ReuseRecord | None = None
 
     def resolve(self, **fields: Any) -> ResolvedStep:
-        step = Step.model_validate({"name": "train", "command": "train", **fields})
+        step = checked(Step, {"name": "train", "command": "train", **fields})
         return resolve_step(self.workspace, step, self.run, lambda name: None)
 
     def ran(self, **fields: Any) -> None:
@@ -145,7 +146,7 @@ def test_packages_of_the_targets_own_python_are_named(history: History) -> None:
     assert history.record is not None
     packages = {**history.record.parts["environment"], "pydantic": "1.0", "python": "3.8.1", "gone": "2"}
     del packages["pytest"]
-    history.record = history.record.model_copy(update={"parts": {**history.record.parts, "environment": packages}})
+    history.record = replaced(history.record, parts={**history.record.parts, "environment": packages})
     why = history.why()
     assert "package gone 2 removed, package pydantic 1.0 -> 2" in why
     assert why.endswith(", 1 more package")
@@ -249,6 +250,6 @@ def test_a_parallel_setting_is_named_by_its_path(history: History, raw: Path) ->
 def test_another_format_of_identities(history: History) -> None:
     history.ran()
     assert history.record is not None
-    old = history.record.model_copy(update={"parts": {**history.record.parts, "schema": 0}})
+    old = replaced(history.record, parts={**history.record.parts, "schema": 0})
     history.record = old
     assert history.why() == "the format of identities changed with this version of mlpipe"

@@ -14,6 +14,7 @@ from airflow_mlpipe.execution.finish import finish
 from airflow_mlpipe.execution.lifecycle import abandon, begin
 from airflow_mlpipe.execution.run_info import RunInfo, Ticket
 from airflow_mlpipe.execution.watch import Polling, watch
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.tracking.base import StepRecord
 from airflow_mlpipe.workspace import Workspace
@@ -136,7 +137,7 @@ def test_an_intent_without_a_job_is_submitted_under_its_own_key(workspace: Works
     ticket = begin(workspace, step, run, 0)
     assert isinstance(ticket, Ticket)
     [job] = workspace.runs.jobs("demo", "r1", "train")
-    workspace.runs.write_job("demo", "r1", "train", job.model_copy(update={"handle": None}))
+    workspace.runs.write_job("demo", "r1", "train", replaced(job, handle=None))
     again = begin(workspace, step, run, 0)
     assert isinstance(again, Ticket)
     assert again.handle.key == ticket.handle.key

@@ -15,6 +15,7 @@ from airflow_mlpipe.execution.finish import finish
 from airflow_mlpipe.execution.lifecycle import begin
 from airflow_mlpipe.execution.run_info import RunInfo, Ticket
 from airflow_mlpipe.execution.watch import Polling, watch
+from airflow_mlpipe.frozen import checked, replaced
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.testing.sshd import SSHServer
 from airflow_mlpipe.tracking.base import StepRecord
@@ -34,7 +35,7 @@ def workspace(request: pytest.FixtureRequest, tmp_path: Path, sshd: SSHServer) -
     azurite = request.getfixturevalue("azurite") if request.param == "azurite" else None
     plain = make_workspace(tmp_path, request.param, azurite=azurite)
     box = {"type": "ssh", **sshd.settings, "workdir": str(tmp_path / "far")}
-    config: WorkspaceConfig = plain.config.model_copy(update={"compute": {**plain.config.compute, "box": box}})
+    config: WorkspaceConfig = replaced(plain.config, compute={**plain.config.compute, "box": box})
     (tmp_path / "landing" / "raw" / "sub").mkdir(parents=True)
     (tmp_path / "landing" / "raw" / "a.csv").write_text("1,2\n")
     (tmp_path / "landing" / "raw" / "sub" / "b c.csv").write_text("3,4\n")
@@ -132,7 +133,8 @@ def test_a_parallel_step_runs_there_too(workspace: Workspace, new_run: NewRun, t
     (tmp_path / "src" / "score.py").write_text(
         "def run(files):\n    return [open(name).read().strip() for name in files]\n"
     )
-    step = Step.model_validate(
+    step = checked(
+        Step,
         {
             "name": "score",
             "type": "parallel",
@@ -141,7 +143,7 @@ def test_a_parallel_step_runs_there_too(workspace: Workspace, new_run: NewRun, t
             "parallel": {"entry_script": "score.py", "input": "raw", "append_row_to": "rows", "mini_batch_size": 1},
             "inputs": {"raw": {"path": "azureml://datastores/landing/paths/raw"}},
             "outputs": {"rows": {"type": "uri_file"}},
-        }
+        },
     )
     record = run_step(workspace, step, new_run("r1"), [])
     workspace.datastore().download(record.outputs["rows"].path, tmp_path / "rows")

@@ -14,6 +14,7 @@ from airflow_mlpipe.execution.events import Event
 from airflow_mlpipe.execution.planner import commit_plan, plan
 from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.execution.run_pipeline import run_pipeline
+from airflow_mlpipe.frozen import checked
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.workspace import Workspace
 from tests.execution.conftest import command_step, make_workspace
@@ -144,8 +145,9 @@ def test_data_transfer_merges_what_the_partitions_name(
         }
         for name in ("flights", "weather")
     }
-    step = Step.model_validate(
-        {"name": "ingest", "type": "data_transfer", "copy_mode": copy_mode, "inputs": inputs, "outputs": {"model": {}}}
+    step = checked(
+        Step,
+        {"name": "ingest", "type": "data_transfer", "copy_mode": copy_mode, "inputs": inputs, "outputs": {"model": {}}},
     )
     first = run_pipeline(workspace, [step], new_run("r1", {"window": 2}), quiet)
     ref = first.records["ingest"].outputs["model"]
@@ -173,11 +175,11 @@ def test_conflicting_files_are_refused_or_overwritten(workspace: Workspace, new_
         "outputs": {"model": {}},
     }
     refused = run_pipeline(
-        workspace, [Step.model_validate({**values, "copy_mode": "fail_if_conflict"})], new_run("r1"), quiet
+        workspace, [checked(Step, {**values, "copy_mode": "fail_if_conflict"})], new_run("r1"), quiet
     )
     assert "1 files are there already (same.txt)" in refused.errors["copy"]
     merged = run_pipeline(
-        workspace, [Step.model_validate({**values, "copy_mode": "merge_with_overwrite"})], new_run("r2"), quiet
+        workspace, [checked(Step, {**values, "copy_mode": "merge_with_overwrite"})], new_run("r2"), quiet
     )
     ref = merged.records["copy"].outputs["model"]
     workspace.datastore().download(ref.path, tmp_path / "out")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.execution.run_pipeline import run_pipeline
+from airflow_mlpipe.frozen import checked, from_json, keys, plain, to_json
 from airflow_mlpipe.reuse.base import ReuseRecord
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.tracking.base import StepRecord
@@ -54,14 +55,15 @@ def pipelines(draw: st.DrawFn) -> list[Step]:
         output = {"type": "custom_model", "name": draw(st.sampled_from([None, f"model{number}"]))}
         command = f"{metrics}( {read} echo ${{{{inputs.n}}}} ) > ${{{{outputs.model}}}}/m.txt"
         steps.append(
-            Step.model_validate(
+            checked(
+                Step,
                 {
                     "name": f"s{number}",
                     "command": command,
                     "inputs": inputs,
                     "outputs": {"model": output},
                     "upstream": before,
-                }
+                },
             )
         )
     return steps
@@ -74,9 +76,9 @@ def run_all(workspace: Workspace, steps: list[Step], run: RunInfo) -> dict[str, 
 
 
 def seen(record: StepRecord) -> dict[str, Any]:
-    plain = record.model_dump(exclude=OWN)
+    shown = {key: value for key, value in plain(record).items() if key not in OWN}
     contents = {port: (ref.content, ref.type, ref.datastore) for port, ref in record.outputs.items()}
-    return {**plain, "contents": contents, "registered": {port: text[:6] for port, text in record.registered.items()}}
+    return {**shown, "contents": contents, "registered": {port: text[:6] for port, text in record.registered.items()}}
 
 
 @given(pipelines())
@@ -134,7 +136,7 @@ def test_a_forced_run_refreshes_the_record_and_a_disabled_one_does_not(tmp_path:
 def _refresh(root: str, record: str, gate: Any, won: Any) -> None:
     workspace = make_workspace(Path(root))
     gate.wait(60)
-    won.put(workspace.reuse.publish(ReuseRecord.model_validate_json(record)))
+    won.put(workspace.reuse.publish(from_json(ReuseRecord, record)))
 
 
 @pytest.mark.parametrize("damage", ["deleted output", "edited output", "torn record"])
@@ -157,7 +159,7 @@ def test_two_who_refresh_a_damaged_result_at_once_leave_one_whole_result(damage:
         _break(workspace, broken, damage)
         gate, won = context.Barrier(2), context.Queue()
         racers = [
-            context.Process(target=_refresh, args=(str(tmp_path), record.model_dump_json(), gate, won))
+            context.Process(target=_refresh, args=(str(tmp_path), to_json(record).decode(), gate, won))
             for record in made[1:]
         ]
         for racer in racers:
@@ -186,4 +188,4 @@ def _break(workspace: Workspace, record: ReuseRecord, damage: str) -> None:
 
 def test_the_records_differ_in_nothing_else(tmp_path: Path) -> None:
     """Every field of a step's record is either compared above or named as one's own."""
-    assert set(StepRecord.model_fields) - OWN == {"pipeline", "step", "key", "metrics", "inputs"}
+    assert set(keys(StepRecord)) - OWN == {"pipeline", "step", "key", "metrics", "inputs"}

@@ -24,6 +24,7 @@ from airflow_mlpipe.execution.run_info import RunInfo, Ticket
 from airflow_mlpipe.execution.run_pipeline import run_pipeline
 from airflow_mlpipe.execution.turns import Turn, Waiting, await_turn
 from airflow_mlpipe.execution.watch import Polling, watch
+from airflow_mlpipe.frozen import checked, replaced
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.tracking.base import StepRecord
 from airflow_mlpipe.workspace import Workspace, workspace_from_mapping
@@ -42,7 +43,7 @@ def open_workspace(folder: Path, grace: float = 30.0, max_wait: float | None = N
 
 
 def make_step(command: str = SLOW, **more: Any) -> Step:
-    return Step.model_validate({"name": "s", "command": command, "outputs": {"o": {}}, **more})
+    return checked(Step, {"name": "s", "command": command, "outputs": {"o": {}}, **more})
 
 
 def make_run(run_id: str, folder: Path, **more: Any) -> RunInfo:
@@ -85,7 +86,7 @@ elif what == "paused":
         if text.startswith("run:"):
             print("held", flush=True)
             os.kill(os.getpid(), signal.SIGSTOP)
-    print(begin(workspace, Step.model_validate(json.loads(sys.argv[3])), run, 0, pause).decision, flush=True)
+    print(begin(workspace, checked(Step, json.loads(sys.argv[3])), run, 0, pause).decision, flush=True)
     sys.exit()
 print("held", flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -151,7 +152,7 @@ def test_two_runs_of_a_pipeline_without_airflow_share_a_step(tmp_path: Path) -> 
 
 
 def test_equal_steps_of_one_run_compute_once(tmp_path: Path) -> None:
-    steps = [make_step(), make_step().model_copy(update={"name": "twin"})]
+    steps = [make_step(), replaced(make_step(), name="twin")]
     outcome = run_pipeline(open_workspace(tmp_path), steps, make_run("r", tmp_path), lambda event: None)
     assert sorted(record.decision for record in outcome.records.values()) == ["ran", "reused"]
     assert jobs(tmp_path) == 1
@@ -206,7 +207,7 @@ def test_a_paused_holder_is_taken_over_and_changes_nothing_when_it_wakes_up(tmp_
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a").write_text("a")
     fields = {"name": "s", "type": "data_transfer", "inputs": {"i": {"path": "in"}}, "outputs": {"o": {}}}
-    step = Step.model_validate(fields)
+    step = checked(Step, fields)
     paused = holder("paused", json.dumps(fields))
     workspace, said = open_workspace(tmp_path, grace=0.3), list[str]()
     done = live(workspace, step, make_run("waiter", tmp_path), said.append)

@@ -20,6 +20,7 @@ from airflow_mlpipe.execution.lifecycle import abandon, begin
 from airflow_mlpipe.execution.run_info import RunInfo, Ticket
 from airflow_mlpipe.execution.sweep import sweep
 from airflow_mlpipe.execution.watch import Polling, watch
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.testing.jobs import unique_key
 from airflow_mlpipe.tracking.base import StepRecord
 from airflow_mlpipe.workspace import Workspace
@@ -104,7 +105,7 @@ def test_a_job_that_a_later_one_replaced_is_ended_and_the_later_one_is_not(
     run = new_run()
     first = start(shop, run)
     [job] = shop.runs.jobs("demo", "r1", "train")
-    later = job.model_copy(update={"ordinal": 2, "key": unique_key(), "handle": None})
+    later = replaced(job, ordinal=2, key=unique_key(), handle=None)
     assert shop.runs.create_job("demo", "r1", "train", later)
     assert outcomes(sweep(shop, grace=0)) == [("cancelled", "a later job of the same step was begun")]
     assert state(shop, first) is JobState.CANCELLED
@@ -148,7 +149,7 @@ def test_a_job_of_a_strange_key_or_of_no_record_is_never_touched(
     foreign = asyncio.run(shop.compute("local").submit(JobSpec("sleep 60"), unique_key()))
     mine = start(shop, new_run())
     [job] = shop.runs.jobs("demo", "r1", "train")
-    shop.runs.write_job("demo", "r1", "train", job.model_copy(update={"handle": foreign.to_json(), "ended": "lost"}))
+    shop.runs.write_job("demo", "r1", "train", replaced(job, handle=foreign.to_json(), ended="lost"))
     assert sweep(shop, over, grace=0) == []
     assert asyncio.run(status_of(shop.compute("local"), foreign)).state is JobState.RUNNING
     assert state(shop, mine) is JobState.RUNNING
@@ -239,9 +240,7 @@ class History:
         """The record is closed, the job is not reached."""
         if self.owned is not None:
             jobs = self.workspace.runs.jobs("demo", self.run.run_id, "train")
-            self.workspace.runs.write_job(
-                "demo", self.run.run_id, "train", jobs[-1].model_copy(update={"ended": "cancelled"})
-            )
+            self.workspace.runs.write_job("demo", self.run.run_id, "train", replaced(jobs[-1], ended="cancelled"))
         self.owned = None
 
 

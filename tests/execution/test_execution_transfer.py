@@ -17,6 +17,7 @@ from airflow_mlpipe.execution.lifecycle import begin
 from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.execution.selection import matching
 from airflow_mlpipe.execution.transfers.meter import Meter
+from airflow_mlpipe.frozen import checked, plain
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.tracking.base import StepRecord
 from airflow_mlpipe.workspace import Workspace, workspace_from_mapping
@@ -70,7 +71,7 @@ def put(place: Workspace, store: str, path: str, files: dict[str, bytes], tmp_pa
 
 def step(inputs: dict[str, Any], mode: str = "merge_with_overwrite", **output: Any) -> Step:
     fields = {"name": "copy", "type": "data_transfer", "copy_mode": mode, "inputs": inputs, "outputs": {"out": output}}
-    return Step.model_validate(fields)
+    return checked(Step, fields)
 
 
 def at(store: str, path: str = "src", **more: Any) -> dict[str, Any]:
@@ -174,7 +175,7 @@ def test_single_files(place: Workspace, new_run: NewRun, tmp_path: Path) -> None
     both = step({name: {"path": f"{name}.csv", "type": "uri_file"} for name in ("a", "b")})
     assert files_of(place, copy(place, both, new_run("r2")), tmp_path) == {"a.csv": b"a", "b.csv": b"b"}
     with pytest.raises(DataError, match="takes one input that is a single file"):
-        copy(place, step(both.model_dump()["inputs"], type="uri_file"), new_run("r3"))
+        copy(place, step(plain(both)["inputs"], type="uri_file"), new_run("r3"))
 
 
 def test_empty_files_and_folders_arrive(new_run: NewRun, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def die(event, arguments):
             os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(die)
 output = {"path": "azureml://datastores/lake/paths/out"} if export else {}
-step = Step.model_validate({
+step = checked(Step, {
     "name": "copy", "type": "data_transfer", "copy_mode": "merge_with_overwrite",
     "inputs": {"i": {"path": "src"}}, "outputs": {"out": output},
 })

@@ -9,6 +9,7 @@ import pytest
 
 from airflow_mlpipe import __version__
 from airflow_mlpipe.errors import ConfigError, SpecError
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.generator import DagFile, Loader, Renderer, build, cause, diff, is_current, orphans, write_file
 from airflow_mlpipe.generator.drift import read_header
 from airflow_mlpipe.spec.model import AirflowBlock, PipelineSpec
@@ -45,7 +46,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(file: DagFile) -> N
 
 
 def test_two_pipelines_with_one_id_are_both_named(spec: PipelineSpec, tmp_path: Path) -> None:
-    other = spec.model_copy(update={"source": tmp_path / "other.yml"})
+    other = replaced(spec, source=tmp_path / "other.yml")
     with pytest.raises(SpecError) as caught:
         build([spec, other], tmp_path / "dags", Renderer())
     assert str(caught.value).startswith(
@@ -55,7 +56,7 @@ def test_two_pipelines_with_one_id_are_both_named(spec: PipelineSpec, tmp_path: 
 
 def test_a_file_of_another_living_spec_is_not_replaced(file: DagFile, spec: PipelineSpec, tmp_path: Path) -> None:
     write_file(file.path, file.text)
-    other = spec.model_copy(update={"source": tmp_path / "other.yml"})
+    other = replaced(spec, source=tmp_path / "other.yml")
     with pytest.raises(SpecError, match=r"comes from .*/pipeline\.yml, which has the same DAG id"):
         build([other], tmp_path / "dags", Renderer())
     (tmp_path / "pipeline.yml").rename(tmp_path / "other.yml")
@@ -72,12 +73,12 @@ def test_a_file_that_a_person_wrote_is_not_replaced(file: DagFile, spec: Pipelin
 @pytest.mark.parametrize("dag_id", ["../x", ".hidden", "a/b", "é", "x" * 201, "a\n", ""])
 def test_an_id_that_is_no_file_name_is_refused(spec: PipelineSpec, tmp_path: Path, dag_id: str) -> None:
     with pytest.raises(SpecError, match="MLP151"):
-        build([spec.model_copy(update={"name": dag_id})], tmp_path / "dags", Renderer())
+        build([replaced(spec, name=dag_id)], tmp_path / "dags", Renderer())
 
 
 def test_all_faults_of_all_pipelines_are_told(spec: PipelineSpec, tmp_path: Path) -> None:
-    bad = spec.model_copy(update={"name": "a/b"})
-    misfit = spec.model_copy(update={"name": "x", "airflow": AirflowBlock(template="retraining")})
+    bad = replaced(spec, name="a/b")
+    misfit = replaced(spec, name="x", airflow=AirflowBlock(template="retraining"))
     with pytest.raises(SpecError) as caught:
         build([bad, spec, misfit], tmp_path / "dags", Renderer())
     assert [fault.code for fault in caught.value.faults] == ["MLP151", "MLP154"]  # type: ignore[attr-defined]
@@ -97,7 +98,7 @@ def test_the_header_tells_the_spec_and_the_version(file: DagFile, spec: Pipeline
 )
 def test_a_spec_is_found_from_the_header_whatever_its_name(spec: PipelineSpec, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("type: pipeline\n")
-    [file] = build([spec.model_copy(update={"source": tmp_path / name})], tmp_path / "dags", Renderer())
+    [file] = build([replaced(spec, source=tmp_path / name)], tmp_path / "dags", Renderer())
     write_file(file.path, file.text)
     assert orphans(tmp_path / "dags", {}) == []
     (tmp_path / name).unlink()
@@ -110,7 +111,7 @@ def test_orphans_are_files_of_ours_whose_spec_is_gone_or_makes_another(
     write_file(file.path, file.text)
     (tmp_path / "dags/by_hand.py").write_text("from airflow.sdk import DAG\n")
     assert orphans(tmp_path / "dags", {file.path: file.source}) == []
-    [renamed] = build([spec.model_copy(update={"name": "renamed"})], tmp_path / "dags", Renderer())
+    [renamed] = build([replaced(spec, name="renamed")], tmp_path / "dags", Renderer())
     assert orphans(tmp_path / "dags", {renamed.path: renamed.source}) == [file.path]
 
 

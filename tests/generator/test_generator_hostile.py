@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_mlpipe.cli import load_dags
 from airflow_mlpipe.errors import ConfigError
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.generator import Fleet, Loader, Renderer, Target
 from airflow_mlpipe.generator.literals import evaluate
 from airflow_mlpipe.generator.plan import plan_dag
@@ -50,7 +51,7 @@ def spec_with(text: str) -> PipelineSpec:
     return pipeline(
         FOLDER,
         first,
-        *(step.model_copy(update={"upstream": (first.name,)}) for step in others),
+        *(replaced(step, upstream=(first.name,)) for step in others),
         source=FOLDER / ("".join(character for character in text if character not in "/\x00")[:60] + ".yml"),
         display_name=text,
         description=text,

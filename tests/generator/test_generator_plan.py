@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.generator.identity import spec_hash
 from airflow_mlpipe.generator.literals import Call
 from airflow_mlpipe.generator.paths import Relocation
@@ -153,8 +154,8 @@ def test_parameters_become_typed_params() -> None:
 
 def test_the_hash_is_of_the_content() -> None:
     spec = pipeline(FOLDER)
-    moved = spec.model_copy(update={"lines": {"train": 99}, "source": Path("elsewhere.yml")})
-    other = spec.model_copy(update={"description": "other"})
+    moved = replaced(spec, lines={"train": 99}, source=Path("elsewhere.yml"))
+    other = replaced(spec, description="other")
     assert spec_hash(moved) == spec_hash(spec)
     assert spec_hash(other) != spec_hash(spec)
 

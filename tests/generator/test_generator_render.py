@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from airflow_mlpipe.errors import ConfigError, SpecError
+from airflow_mlpipe.frozen import checked, replaced
 from airflow_mlpipe.generator import Renderer
 from airflow_mlpipe.generator.drift import parse_header
 from airflow_mlpipe.generator.plan import plan_dag
@@ -22,7 +23,7 @@ USER = Step(name="score", command="x", inputs={"m": InputData(type="mlflow_model
 
 
 def render(*steps: Step, templates: Path | None = None, **block: object) -> str:
-    spec = pipeline(Path("/repo/pipelines"), *steps, airflow=AirflowBlock.model_validate(block))
+    spec = pipeline(Path("/repo/pipelines"), *steps, airflow=checked(AirflowBlock, block))
     return Renderer(templates).render(plan_dag(spec, OUT))
 
 
@@ -80,7 +81,7 @@ def test_a_broken_template_is_named_with_its_fault(tmp_path: Path, template: str
 
 def test_an_unknown_template_names_the_known_ones() -> None:
     spec = pipeline(Path("/repo/pipelines"), MODEL)
-    plan = plan_dag(spec.model_copy(update={"airflow": AirflowBlock.model_construct(template="../x")}), OUT)
+    plan = plan_dag(replaced(spec, airflow=AirflowBlock(template="../x")), OUT)
     with pytest.raises(ConfigError, match=r"no template '\.\./x'\. Known: batch_scoring, general, retraining"):
         Renderer().render(plan)
 

@@ -24,6 +24,7 @@ from airflow_mlpipe.operators import (
     TrainOperator,
 )
 from airflow_mlpipe.operators.python_script import script_command
+from airflow_mlpipe.spec.step import OutputData
 
 pytestmark = pytest.mark.airflow
 
@@ -60,7 +61,7 @@ def test_arguments_become_the_step() -> None:
     ("fields", "message"),
     [
         ({"inputs": {"f": {"path": "x", "mod": "download"}}}, "inputs.f: unknown key 'mod'. Did you mean 'mode'?"),
-        ({"inputs": {"f": {}}}, "inputs.f.path: Field required"),
+        ({"inputs": {"f": {}}}, "inputs.f.path: this key is missing"),
         ({"inputs": {"2nd": 1}}, "2nd"),
         ({"outputs": {"m": {"nam": "x"}}}, "unknown key 'nam'. Did you mean 'name'?"),
         (
@@ -170,10 +171,7 @@ def test_operators_survive_copying_and_serialization(project: Any) -> None:
 
 def test_train_declares_its_model() -> None:
     train = TrainOperator(task_id="t", script_name="t.py", arguments=["--m", "${{outputs.model}}"], model_name="delays")
-    assert train.step.outputs["model"].model_dump(include={"type", "name"}) == {
-        "type": "custom_model",
-        "name": "delays",
-    }
+    assert train.step.outputs["model"] == OutputData(type="custom_model", name="delays")
     assert train.step.command == "python t.py --m ${{outputs.model}}"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from airflow_mlpipe.errors import SpecError
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.project.loading import load_project
 from airflow_mlpipe.project.overlay import Overlay
 from airflow_mlpipe.spec import load_pipeline
@@ -95,7 +96,7 @@ def test_what_is_said_of_a_pipeline_goes_before_what_is_said_of_all(spec: Pipeli
     changed = overlay(*lines, *single).apply(spec)
     assert changed.airflow.schedule is None
     assert (changed.parameters["rate"].default, changed.parameters["month"].default) == (0.7, "x")
-    other = overlay(*lines, *single).apply(spec.model_copy(update={"name": "other"}))
+    other = overlay(*lines, *single).apply(replaced(spec, name="other"))
     assert other.airflow.schedule == Schedule(expression="@daily")
 
 
@@ -120,8 +121,8 @@ def test_what_does_not_fit_is_told_at_its_place(spec: PipelineSpec, lines: list[
 
 
 def test_a_recurrence_needs_a_start(spec: PipelineSpec) -> None:
-    block = spec.airflow.model_copy(update={"start_date": None})
-    bare = spec.model_copy(update={"airflow": block, "parameters": {}})
+    block = replaced(spec.airflow, start_date=None)
+    bare = replaced(spec, airflow=block, parameters={})
     text = refused(bare, "schedule = {type = 'recurrence', frequency = 'day', interval = 2}")
     assert text.startswith("mlpipe.toml:2:12 error MLP143")
 

@@ -13,6 +13,7 @@ import pytest
 
 from airflow_mlpipe.compute.base import JobHandle, JobSpec
 from airflow_mlpipe.errors import DataError, ParameterError, StoreError
+from airflow_mlpipe.frozen import checked, replaced, to_json
 from airflow_mlpipe.retention import Pin, Pins, Policy, collect
 from airflow_mlpipe.retention.base import age
 from airflow_mlpipe.reuse.base import ReuseRecord
@@ -111,7 +112,7 @@ def test_what_somebody_needs_stays(workspace: Workspace, tmp_path: Path, root: s
         mine = record.attempt if root == "job" else workspace.reuse.new_attempt()
         source = {"port": "i", "datastore": "workspaceblobstore", "path": f"{record.attempt}/model", "digest": "x"}
         job = {"ordinal": 1, "epoch": 0, "key": "k", "attempt": mine, "target": "local", "sources": [source]}
-        workspace.runs.create_job("p", "r", "s", JobRecord.model_validate({**job, "started": MONTHS}))
+        workspace.runs.create_job("p", "r", "s", checked(JobRecord, {**job, "started": MONTHS}))
     for days in (0, 2, 4):
         report = collect(workspace, policy, delete=True, now=MONTHS + timedelta(days=days))
         assert [item for item in report.items if item.kind in ("result", "attempt")] == []
@@ -226,7 +227,7 @@ def test_old_jobs_and_runs_go_and_running_jobs_stay(tmp_path: Path) -> None:
         ended = "succeeded" if run_id == "r1" else None
         job = {"ordinal": 1, "epoch": 0, "key": handle.key, "attempt": workspace.reuse.new_attempt(), "ended": ended}
         job |= {"target": "local", "started": NOW, "handle": handle.to_json()}
-        workspace.runs.create_job("p", run_id, "s", JobRecord.model_validate(job))
+        workspace.runs.create_job("p", run_id, "s", checked(JobRecord, job))
     while not asyncio.run(target.status([JobHandle("local", "key-r1", "key-r1")]))[0].state.is_terminal:
         pass
     policy = Policy(keep_last=0, keep_runs=0)
@@ -272,7 +273,7 @@ def test_source_texts_that_nothing_names_go_and_come_back(workspace: Workspace, 
     assert workspace.reuse.code_text(digest) == "print()\n"
     job = {"ordinal": 1, "epoch": 0, "key": "k", "attempt": "a", "target": "local", "started": NOW}
     parts = {"code": snapshot.identity()}
-    workspace.runs.create_job("p", "r", "s", JobRecord.model_validate({**job, "parts": parts}))
+    workspace.runs.create_job("p", "r", "s", checked(JobRecord, {**job, "parts": parts}))
     assert collect(workspace, NOTHING, delete=True, now=NOW).items == ()
 
 
@@ -292,7 +293,7 @@ def test_records_of_another_version_and_other_data_in_the_store_stay(workspace: 
     from airflow_mlpipe.storage import seal
 
     record = publish(workspace, tmp_path)
-    body = record.model_copy(update={"schema_version": 99}).model_dump_json().encode()
+    body = to_json(replaced(record, schema_version=99))
     workspace.datastore().replace(f"mlpipe/reuse/{KEY[:2]}/{KEY}.json", seal(body))
     workspace.datastore().replace("mlpipe/attempts/notes", b"mine")
     workspace.datastore().replace("other/attempts/x", b"mine")
@@ -312,7 +313,7 @@ def test_leases_of_results_that_are_gone_go(workspace: Workspace) -> None:
         "started": MONTHS,
         "ended": "failed",
     }
-    workspace.runs.create_job("p", "r", "s", JobRecord.model_validate({**job, "fingerprint": OTHER_KEY}))
+    workspace.runs.create_job("p", "r", "s", checked(JobRecord, {**job, "fingerprint": OTHER_KEY}))
     for key in (KEY, OTHER_KEY):
         workspace.datastore().replace(f"mlpipe/flights/{key}/00000001.json", b"{}")
     [item] = collect(workspace, Policy(keep_last=1), delete=True, now=MONTHS).items

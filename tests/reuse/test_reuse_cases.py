@@ -26,6 +26,7 @@ from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.execution.run_pipeline import run_pipeline
 from airflow_mlpipe.execution.turns import Waiting, await_turn
 from airflow_mlpipe.fingerprint import Fingerprint
+from airflow_mlpipe.frozen import checked
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.tracking.base import StepRecord
 from airflow_mlpipe.workspace import Workspace, workspace_from_mapping
@@ -57,9 +58,7 @@ class Bench:
         return RunInfo(more.pop("pipeline", "demo"), run_id, {}, {}, self.folder, **more)
 
     def step(self, **fields: Any) -> Step:
-        return Step.model_validate(
-            {"name": "s", "command": "echo x > ${{outputs.o}}/x", "outputs": {"o": {}}, **fields}
-        )
+        return checked(Step, {"name": "s", "command": "echo x > ${{outputs.o}}/x", "outputs": {"o": {}}, **fields})
 
     def identity(self, workspace: Workspace | None = None, **fields: Any) -> str:
         step = self.step(**fields)
@@ -303,7 +302,7 @@ def _transfers(versions: dict[str, str]) -> list[Step]:
             inputs["before"] = {"path": f"${{{{parent.jobs.{steps[-1].name}.outputs.o}}}}"}
         fields = {"name": name, "type": "data_transfer", "inputs": inputs, "outputs": {"o": {}}}
         fields["upstream"] = [step.name for step in steps[-1:]]
-        steps.append(Step.model_validate({**fields, "reuse_version": versions[name]}))
+        steps.append(checked(Step, {**fields, "reuse_version": versions[name]}))
     return steps
 
 

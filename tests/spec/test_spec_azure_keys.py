@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from airflow_mlpipe.errors import SpecError
+from airflow_mlpipe.frozen import plain, replaced
 from airflow_mlpipe.spec import load_pipeline
 from airflow_mlpipe.spec.diagnostics import Faults
 from airflow_mlpipe.spec.key_table import LATER, READ, as_markdown, key_rows
@@ -105,7 +106,7 @@ def outcome(folder: Path, data: dict[str, Any]) -> tuple[Any, set[str], dict[str
         spec = load_pipeline(folder / "mutated.yml")
     except SpecError as error:
         return None, set(), {fault.path: fault.code for fault in error.faults}
-    shown = spec.model_dump(mode="json", exclude={"source", "lines", "files", "warnings"})
+    shown = plain(replaced(spec, source=None, base=None, lines={}, files={}, warnings=()))
     return shown, {fault.path for fault in spec.warnings}, {}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.spec import json_schema, load_pipeline
 from airflow_mlpipe.spec.diagnostics import Faults
 from airflow_mlpipe.spec.model import Parameter, PipelineSpec, Schedule, StepOptions
@@ -95,7 +96,7 @@ def test_a_component_is_inlined_and_typed(flights: PipelineSpec) -> None:
     assert step.outputs == {"model": OutputData(type="mlflow_model", name="flight-delays")}
     assert step.reuse_version == "2"
     options = StepOptions(retries=2, retry_delay=300, pool="gpu", execution_timeout=5400)
-    assert flights.step_options["train"].model_copy(update={"display_name": "", "documentation": ""}) == options
+    assert replaced(flights.step_options["train"], display_name="", documentation="") == options
 
 
 def test_what_people_write_about_a_component_is_shown_with_the_task(flights: PipelineSpec) -> None:

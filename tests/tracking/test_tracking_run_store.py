@@ -16,6 +16,7 @@ from airflow_mlpipe.datastores.base import Datastore
 from airflow_mlpipe.datastores.local import LocalDatastore
 from airflow_mlpipe.datastores.memory import MemoryDatastore
 from airflow_mlpipe.errors import StoreError
+from airflow_mlpipe.frozen import checked
 from airflow_mlpipe.storage import seal, unseal
 from airflow_mlpipe.testing.azurite import AzuriteServer
 from airflow_mlpipe.tracking.base import JobRecord, RunRecord, StepRecord
@@ -48,12 +49,12 @@ def run(pipeline: str = "p", run_id: str = RUN_ID, day: int = 0) -> RunRecord:
 def step(name: str = "train", minute: int = 0, **more: object) -> StepRecord:
     moment = START + timedelta(minutes=minute)
     known = {"pipeline": "p", "run_id": RUN_ID, "step": name, "decision": "ran", "started": START, "ended": moment}
-    return StepRecord.model_validate({**known, **more})
+    return checked(StepRecord, {**known, **more})
 
 
 def job(ordinal: int = 0, **more: object) -> JobRecord:
     known = {"ordinal": ordinal, "epoch": 0, "key": f"mlp-{ordinal}", "attempt": "mlpipe/attempts/x", "target": "local"}
-    return JobRecord.model_validate({**known, "started": START, **more})
+    return checked(JobRecord, {**known, "started": START, **more})
 
 
 def test_nothing_is_there_at_first(store: RunStore) -> None:

@@ -13,13 +13,14 @@ from airflow_mlpipe.errors import MLPipeError
 from airflow_mlpipe.execution.lifecycle import abandon
 from airflow_mlpipe.execution.run_info import RunInfo, Ticket
 from airflow_mlpipe.execution.turns import Turn, Waiting
+from airflow_mlpipe.frozen import checked
 from airflow_mlpipe.hooks.mlpipe import MLPipeHook
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.triggers.turn import TurnTrigger, turn_from_event
 
 pytestmark = pytest.mark.airflow
 
-STEP = Step.model_validate({"name": "a", "command": "sleep 60", "outputs": {"o": {}}})
+STEP = checked(Step, {"name": "a", "command": "sleep 60", "outputs": {"o": {}}})
 
 
 @pytest.fixture

@@ -6,11 +6,12 @@ stale. A row that is lost costs a read of the blob, nothing else; so no method e
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
+
+from airflow_mlpipe.user_cache import user_cache
 
 _WAIT = 1.0
 _MOST_PAGES = 128 * 1024
@@ -27,8 +28,7 @@ Known = tuple[str, int, str]
 
 def default_place() -> Path:
     """Return where the digests are kept when nobody says another place."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    return cache / "airflow-mlpipe" / "blobs.sqlite"
+    return user_cache() / "blobs.sqlite"
 
 
 class EtagMemo:
