@@ -75,8 +75,8 @@ def _change(endpoints: Endpoints, workspace: Workspace, arguments: argparse.Name
         if arguments.number is None:
             raise ConfigError("Which version? Write: mlpipe endpoints set-default NAME NUMBER.")
         return endpoints.set_default(name, arguments.number)
-    plain = {"enable": endpoints.enable, "disable": endpoints.disable, "archive": endpoints.archive}
-    return plain[arguments.action](name)
+    switches = {"enable": endpoints.enable, "disable": endpoints.disable, "archive": endpoints.archive}
+    return switches[arguments.action](name)
 
 
 def _pipeline(workspace: Workspace, arguments: argparse.Namespace) -> PublishedPipeline:

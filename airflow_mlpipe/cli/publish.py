@@ -9,6 +9,7 @@ from pathlib import Path
 from airflow_mlpipe.cli import load_dags
 from airflow_mlpipe.cli.run_options import open_workspace
 from airflow_mlpipe.errors import ConfigError
+from airflow_mlpipe.frozen import plain
 from airflow_mlpipe.generator import DagFile, Loader, Renderer, is_current, write_file
 from airflow_mlpipe.publishing.base import PublishedPipeline
 from airflow_mlpipe.publishing.lay_out import lay_out
@@ -78,7 +79,7 @@ def _write(file: DagFile) -> None:
 
 def _tell(record: PublishedPipeline, is_new: bool, file: DagFile | None, arguments: argparse.Namespace) -> None:
     if arguments.json:
-        print(json.dumps({**plain(record), "created": is_new, "dag_file": file and file.path.as_posix()}, indent=2))
+        print(json.dumps({**_shown(record), "created": is_new, "dag_file": file and file.path.as_posix()}, indent=2))
         return
     named = f"{record.name}:{record.version}"
     if is_new:
@@ -94,7 +95,7 @@ def _tell(record: PublishedPipeline, is_new: bool, file: DagFile | None, argumen
 def _list(store: PublishedStore, as_json: bool) -> int:
     records = [store.get(name, version) for name in store.names() for version in store.versions(name)]
     if as_json:
-        print(json.dumps([plain(record) for record in records], indent=2))
+        print(json.dumps([_shown(record) for record in records], indent=2))
     elif records:
         from airflow_mlpipe.cli.display import print_table  # noqa: PLC0415 - rich is not needed for --json
 
@@ -104,7 +105,7 @@ def _list(store: PublishedStore, as_json: bool) -> int:
     return 0
 
 
-def plain(record: PublishedPipeline) -> dict[str, object]:
+def _shown(record: PublishedPipeline) -> dict[str, object]:
     """Return a version as plain values for JSON, without the list of its files."""
     return {key: value for key, value in plain(record).items() if key not in ("files", "nonce")}
 

@@ -12,7 +12,7 @@ import pytest
 from airflow_mlpipe.errors import ConfigError
 from airflow_mlpipe.execution.run_info import RunInfo, Ticket
 from airflow_mlpipe.hooks.mlpipe import MLPipeHook
-from airflow_mlpipe.spec.step import Step
+from airflow_mlpipe.spec.step import OutputData, Step
 
 pytestmark = pytest.mark.airflow
 
@@ -115,7 +115,7 @@ def test_a_store_that_cannot_be_written_fails_the_test(connect: Any, project: An
 
 def test_one_line_verbs(project: Any, wait_until: Any) -> None:
     hook = MLPipeHook(folder=project.folder / "dags")
-    step = Step(name="a", command="echo hello; sleep 60", outputs={"o": {}})  # type: ignore[dict-item]
+    step = Step(name="a", command="echo hello; sleep 60", outputs={"o": OutputData()})
     run = RunInfo("p", "r", {}, {}, project.folder)
     assert hook.find_reusable(step, run).decision == "run"
     ticket = hook.submit(step, run)
