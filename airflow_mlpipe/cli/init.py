@@ -9,15 +9,17 @@ from pathlib import Path
 from airflow_mlpipe.errors import ConfigError
 
 DESCRIPTION = """\
-Start a small pipeline in a folder: pipeline.yml, workspace.yml, scripts, data. It needs nothing but Python and runs
-as it is. Files that are there already are never overwritten."""
+Start a small pipeline in a folder: pipeline.yml, workspace.yml, scripts, data, a test. It needs nothing but Python and
+runs as it is. Files that are there already are never overwritten."""
 EXAMPLES = """\
 mlpipe init flights
-mlpipe init --template retraining flights
+mlpipe init --template champion_challenger flights
 mlpipe run flights/pipeline.yml"""
 
-_ROOT = Path(__file__).parents[1] / "dag_templates" / "init"
-TEMPLATES = ("general", "retraining", "batch_scoring")
+_TEMPLATES = Path(__file__).parents[1] / "dag_templates"
+_ROOT = _TEMPLATES / "init"
+_EVERY = _TEMPLATES / "init_every"
+TEMPLATES = tuple(sorted(path.name for path in _ROOT.iterdir()))
 _DOT = "dot_"
 _NAME = "PIPELINE_NAME"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+", re.ASCII)
@@ -56,8 +58,12 @@ def _pipeline_name(folder: Path) -> str:
 
 
 def _texts(template: str, pipeline: str) -> dict[str, str]:
-    """Return relative path to text; ``dot_x`` in the package stands for ``.x``, which packaging tools leave out."""
-    root = _ROOT / template
+    """Return relative path to text: the files that every new pipeline gets, and those of this kind."""
+    return {**_files(_EVERY, pipeline), **_files(_ROOT / template, pipeline)}
+
+
+def _files(root: Path, pipeline: str) -> dict[str, str]:
+    """Return the files of a folder; ``dot_x`` in the package stands for ``.x``, which packaging tools leave out."""
     found = (path for path in sorted(root.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
     return {
         _target(path.relative_to(root)): path.read_text(encoding="utf-8").replace(_NAME, pipeline) for path in found

@@ -16,6 +16,7 @@ from airflow_mlpipe.generator.literals import Call
 from airflow_mlpipe.generator.names import variable_names
 from airflow_mlpipe.generator.parameters import run_params
 from airflow_mlpipe.generator.paths import Relocation
+from airflow_mlpipe.generator.roles import Roles, roles_of
 from airflow_mlpipe.generator.scheduling import (
     dag_arguments,
     dag_id_of,
@@ -26,7 +27,7 @@ from airflow_mlpipe.generator.scheduling import (
 from airflow_mlpipe.generator.steps import OPERATORS, step_arguments
 from airflow_mlpipe.spec.model import PipelineSpec
 from airflow_mlpipe.spec.scope import referred_step
-from airflow_mlpipe.spec.step import MODEL_TYPES, InputData, Step
+from airflow_mlpipe.spec.step import Step
 
 _PLAN_OPERATOR = "PlanOperator"
 
@@ -74,8 +75,7 @@ class DagPlan:
     :param tasks: the plan task, then every step in topological order.
     :param edges: (variables before, variables after), one pair a line.
     :param reasons: why, for each pair: which data flows, or that only the order matters; may be empty.
-    :param models_out: models that the steps make, in words.
-    :param models_in: models that the steps use, in words.
+    :param roles: what the pipeline is for.
     :param environment: of mlpipe.toml, for which the file is written; empty for none.
     """
 
@@ -92,8 +92,7 @@ class DagPlan:
     tasks: tuple[Task, ...]
     edges: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
     reasons: tuple[str, ...] = ()
-    models_out: tuple[str, ...] = ()
-    models_in: tuple[str, ...] = ()
+    roles: Roles = field(default_factory=Roles)
     version: str = field(default=__version__)
     environment: str = ""
 
@@ -150,8 +149,7 @@ def plan_dag(spec: PipelineSpec, folder: Path, environment: str = "") -> DagPlan
         tasks=(_plan_task(spec), *_tasks(spec, variables, move)),
         edges=_edges(spec, variables),
         reasons=tuple(_reasons(spec)),
-        models_out=tuple(_models_out(spec)),
-        models_in=tuple(_models_in(spec)),
+        roles=roles_of(spec),
         environment=environment,
     )
 
@@ -209,21 +207,3 @@ def _reasons(spec: PipelineSpec) -> Iterator[str]:
         words += [f"{'decided by' if name in branches else 'after'} {name}" for name in order]
         if step.upstream:
             yield f"{step.name}: {', '.join(words)}"
-
-
-def _models_out(spec: PipelineSpec) -> list[str]:
-    return [
-        f"{output.name or port} (step {step.name})"
-        for step in spec.steps
-        for port, output in step.outputs.items()
-        if output.type in MODEL_TYPES
-    ]
-
-
-def _models_in(spec: PipelineSpec) -> list[str]:
-    return [
-        f"{value.path} (step {step.name})"
-        for step in spec.steps
-        for value in step.inputs.values()
-        if isinstance(value, InputData) and value.type in MODEL_TYPES
-    ]

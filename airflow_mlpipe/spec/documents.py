@@ -13,10 +13,19 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from airflow_mlpipe.spec.machines import DistributionType
+from airflow_mlpipe.spec.model import Template
 from airflow_mlpipe.spec.step import DataType, Identity, ScalarType
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 AssetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", max_length=255)]
+OutputName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(?:[A-Za-z0-9_]|\$\{\{ *inputs\.[A-Za-z0-9_]+ *\}\})"
+        r"(?:[A-Za-z0-9_.\-]|\$\{\{ *inputs\.[A-Za-z0-9_]+ *\}\})*$",
+        max_length=255,
+    ),
+]
 Mode = Literal["ro_mount", "rw_mount", "download", "direct", "eval_mount", "eval_download"]
 OutputMode = Literal["rw_mount", "upload", "direct"]
 Entries = dict[str, Any]
@@ -77,9 +86,7 @@ class AirflowKeys(Raw):
     retry_delay: Any = free("Between tries: seconds, or text such as 30s, 5m, 1h.")
     pool: Text | None = Field(None, description="Airflow pool.")
     queue: Text | None = Field(None, description="Airflow queue.")
-    template: Literal["general", "retraining", "batch_scoring"] = Field(
-        "general", description="Template of the DAG file."
-    )
+    template: Template = Field("general", description="Template of the DAG file.")
     dag_id: Text | None = Field(None, description="Name of the DAG; without it the pipeline's name.")
 
 
@@ -146,8 +153,10 @@ class OutputKeys(Raw):
         None, description="Data type; or the type of a value that the job writes to the file, as text."
     )
     mode: OutputMode | None = Field(None, description="How the job writes.")
-    name: AssetName | None = Field(
-        None, description="Registers the output under this name; models as models, all else as datasets."
+    name: OutputName | None = Field(
+        None,
+        description="Registers the output under this name; models as models, all else as datasets. "
+        "'${{inputs.<input>}}' in it gives way to text that the job gives for that input.",
     )
     path: Any = free(
         "'${{parent.outputs.<name>}}': results lie in the store of the workspace, under a fresh path per attempt. A "

@@ -37,7 +37,7 @@ class JobInputs:
         self, draft: Draft, airflow: JobAirflowKeys, binder: InputBinder
     ) -> tuple[dict[str, InputValue], set[str]]:
         """A job without component has the inputs that it gives."""
-        given, place = _values(draft), draft.place / "inputs"
+        given, place = given_inputs(draft), draft.place / "inputs"
         optional = set(airflow.optional_inputs)
         for port in given:
             check_port_name(port, place / port, self._faults)
@@ -59,7 +59,7 @@ class JobInputs:
             self._faults.add(
                 here, "MLP025", f"the component says what is optional; write 'optional: true' for '{port}' there."
             )
-        given, place = _values(draft), draft.place / "inputs"
+        given, place = given_inputs(draft), draft.place / "inputs"
         inputs: dict[str, InputValue] = {}
         for name, (_, where) in given.items():
             if name not in ports:
@@ -83,7 +83,7 @@ class JobInputs:
             self._faults.add(place, "MLP110", f"the component needs its input '{name}' ({kind}).", of_key=True)
 
 
-def _values(draft: Draft) -> dict[str, tuple[object, Place]]:
+def given_inputs(draft: Draft) -> dict[str, tuple[object, Place]]:
     """Return what the job gives for each port, and where it is written."""
     given = (draft.keys.inputs if draft.keys else None) or {}
     place = draft.place / "inputs"

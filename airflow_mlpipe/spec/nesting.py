@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from airflow_mlpipe.spec.asset_names import with_names
 from airflow_mlpipe.spec.components import Component, ComponentReader
 from airflow_mlpipe.spec.control import Control, ControlReader, is_control
 from airflow_mlpipe.spec.control_documents import decision_name
@@ -71,14 +72,15 @@ class JobsReader:
         for number, (each, given) in enumerate(control.rounds.items(), start=1):
             if len(self._steps) > MAX_STEPS:
                 break
-            draft = self._unfolded(reader.read(each, jobs[body], place / body, body), inner)
-            rounds[each] = replace(draft, overrides=given)
+            draft = replace(reader.read(each, jobs[body], place / body, body), overrides=given)
+            rounds[each] = self._unfolded(draft, inner)
             if control.keys.has_decisions and number < len(control.rounds):
                 self._count(qualified(inner.group, decision_name(number)), here)
         last = list(rounds.values())[-1].outputs if rounds else None
         return Draft(name, kind, here, outputs=last, inner=rounds, control=control)
 
     def _unfolded(self, draft: Draft, frame: Frame) -> Draft:
+        draft = with_names(draft, self._faults)
         step = qualified(frame.group, draft.name)
         if draft.kind != "pipeline":
             self._count(step, draft.place)

@@ -41,7 +41,72 @@ def test_batch_scoring_names_the_models_that_it_uses() -> None:
     assert "    catchup=False,\n" in text
 
 
-@pytest.mark.parametrize("template", ["retraining", "batch_scoring"])
+def test_a_champion_is_named_with_who_compares_and_who_promotes() -> None:
+    judge = Step(
+        name="judge", command="x", inputs={"old": InputData(type="custom_model", path="azureml:prices@latest")}
+    )
+    text = render(judge, MODEL, template="champion_challenger")
+    assert "- prices: the challenger meets it in judge and takes its place in train\n" in text
+    assert "    max_active_runs=1,\n" in text
+    assert "max_active_runs=2,\n" in render(judge, MODEL, template="champion_challenger", max_active_runs=2)
+
+
+@pytest.mark.parametrize("steps", [(MODEL,), (USER,), (MODEL, Step(name="a", command="x"))])
+def test_a_champion_that_nobody_meets_or_replaces_is_none(steps: tuple[Step, ...]) -> None:
+    with pytest.raises(SpecError, match=r"MLP154  airflow.template: .* no step reads a model as azureml:<name>@latest"):
+        render(*steps, template="champion_challenger")
+
+
+FETCH = Step(
+    name="fetch",
+    type="data_transfer",
+    inputs={"landing": InputData(path="azureml://datastores/landing/paths/new", include=("*.csv",))},
+    outputs={"raw": OutputData()},
+)
+PUBLISH = Step(name="publish", command="x", outputs={"d": OutputData(name="sales")}, upstream=("fetch",))
+
+
+def test_data_that_is_taken_in_is_named_with_its_source() -> None:
+    text = render(FETCH, PUBLISH, template="data_ingestion")
+    assert "- azureml://datastores/landing/paths/new (step fetch)\n" in text
+    assert "- sales (step publish)\n" in text
+    assert "    max_active_runs=1,\n" in text
+    assert '"include": ["*.csv"]' in text
+
+
+@pytest.mark.parametrize(
+    ("steps", "reason"),
+    [
+        ((replaced(PUBLISH, upstream=()),), "no step of type data_transfer has an input from outside"),
+        ((FETCH,), "no output has a 'name'"),
+    ],
+)
+def test_a_pipeline_that_takes_nothing_in_is_refused(steps: tuple[Step, ...], reason: str) -> None:
+    with pytest.raises(SpecError, match=rf"MLP154  airflow.template: .*{reason}"):
+        render(*steps, template="data_ingestion")
+
+
+def test_many_models_are_named_by_their_loop() -> None:
+    steps = [replaced(MODEL, name=f"each.train_{x}", outputs=_named(x)) for x in ("a", "b")]
+    block = AirflowBlock(template="many_models")
+    groups = {step.name: ("each",) for step in steps}
+    spec = pipeline(Path("/repo/pipelines"), *steps, airflow=block, step_groups=groups)
+    text = Renderer().render(plan_dag(spec, OUT))
+    assert "- each: prices-a, prices-b\n" in text
+    assert "    max_active_runs=1,\n" in text
+    same = [replaced(step, outputs=_named("a")) for step in steps]
+    spec = replaced(spec, steps=tuple(same))
+    with pytest.raises(SpecError, match=r"MLP154  airflow.template: .* under several names"):
+        Renderer().render(plan_dag(spec, OUT))
+
+
+def _named(item: str) -> dict[str, OutputData]:
+    return {"m": OutputData(type="mlflow_model", name=f"prices-{item}")}
+
+
+@pytest.mark.parametrize(
+    "template", ["retraining", "batch_scoring", "champion_challenger", "data_ingestion", "many_models"]
+)
 def test_a_template_refuses_a_pipeline_that_it_does_not_fit(template: str) -> None:
     with pytest.raises(SpecError, match=rf"MLP154  airflow.template: the template '{template}' is for pipelines that"):
         render(Step(name="a", command="x"), template=template)
@@ -82,7 +147,9 @@ def test_a_broken_template_is_named_with_its_fault(tmp_path: Path, template: str
 def test_an_unknown_template_names_the_known_ones() -> None:
     spec = pipeline(Path("/repo/pipelines"), MODEL)
     plan = plan_dag(replaced(spec, airflow=AirflowBlock(template="../x")), OUT)
-    with pytest.raises(ConfigError, match=r"no template '\.\./x'\. Known: batch_scoring, general, retraining"):
+    with pytest.raises(
+        ConfigError, match=r"no template '\.\./x'\. Known: batch_scoring, champion_challenger, data_ing"
+    ):
         Renderer().render(plan)
 
 
