@@ -16,6 +16,7 @@
 #   make soak-syscalls   publish and restore on a local store, killed at every system call (needs strace)
 #   make soak-race       16 processes create one record, 200 times; STORE=azurite takes that store
 #   make bench-generator the generator alone: against dag-factory, blueprint, kedro-airflow; 1,000 pipelines
+#   make bytes           the same DAG file in 20 environments with each of Python 3.10 to 3.13, which must be here
 #   make soak-flight     500 rounds of 20 processes on one key; STORE=azurite takes that store
 #   make soak-kills      200 workers killed at random moments; TARGET=ssh, slurm or local, KILLS=1000
 #   make soak-network    100 replies of the SSH server lost after what they tell was done
@@ -58,7 +59,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-stop landing azurite ray test check smoke bench soak-flight soak-gc soak-kills soak-network sshd slurm build clean bench-overhead bench-triggerer soak-ends bench-reuse soak-race soak-syscalls bench-generator
+.PHONY: help venv demo demo-stop landing azurite ray test check smoke bench soak-flight soak-gc soak-kills soak-network sshd slurm build clean bench-overhead bench-triggerer soak-ends bench-reuse soak-race soak-syscalls bench-generator bytes
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -185,6 +186,9 @@ soak-race: $(READY) $(if $(filter azurite,$(STORE)),$(AZURITE)/.ready)
 
 bench-generator: $(READY)
 	@$(BIN)/python benchmarks/run_all.py generator
+
+bytes: $(READY)
+	@MLPIPE_EVERY_PYTHON=1 $(BIN)/python -m pytest -q tests/generator/test_generator_environments.py
 
 soak-flight: $(READY) $(if $(filter azurite,$(STORE)),$(AZURITE)/.ready)
 	@$(BIN)/python -m benchmarks.soak_single_flight --store $(or $(STORE),local)

@@ -13,17 +13,19 @@ from collections import Counter
 from pathlib import Path
 
 import structlog
+from airflow import settings
 from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.dag_processing.collection import update_dag_parsing_results_in_db
 from airflow.dag_processing.processor import DagFileParseRequest, _parse_file
 from airflow.models import DagRun
 from airflow.models.dag_version import DagVersion
 from airflow.models.serialized_dag import SerializedDagModel
+from airflow.utils.db import initdb
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
 from airflow.utils.timezone import utcnow
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 
 BUNDLE = "dags-folder"
 
@@ -56,6 +58,8 @@ def use(dag_id: str, session: object) -> None:
 def main() -> None:
     """Parse every file of the folder so many times."""
     folder, times = Path(sys.argv[1]), int(sys.argv[2])
+    if not inspect(settings.engine).get_table_names():
+        initdb()
     DagBundlesManager().sync_bundles_to_db()
     for _ in range(times):
         for file in sorted(folder.glob("*.py")):

@@ -26,6 +26,7 @@ def switch(airflow: Any, paused: bool) -> None:
     airflow.api.call("PATCH", "/dags", {"is_paused": paused}, {"dag_id_pattern": PREFIX, "exclude_stale": False})
 
 
+@pytest.mark.timeout(1200)
 def test_the_dag_of_every_template_succeeds(airflow: Any, wait_until: Callable[..., Any]) -> None:
     """All at the same time, as each waits most of its time. What has a schedule starts by itself."""
     folder = Path(airflow.project.folder)

@@ -1,4 +1,8 @@
-"""The same pipeline gives the same bytes in twenty environments, and however the keys of its file are ordered."""
+"""The same pipeline gives the same bytes in twenty environments, and however the keys of its file are ordered.
+
+The environments are shared out among the Pythons of this machine; with ``MLPIPE_EVERY_PYTHON=1`` (``make bytes``) each
+Python goes through all of them.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,8 @@ import yaml
 
 from airflow_mlpipe.generator import Renderer, build
 from airflow_mlpipe.spec import load_pipeline
+from tests.conftest import ROOT
+from tests.generator.interpreters import Python, generating_pythons
 
 HERE = Path(__file__).parent
 CONTENT = frozenset({"jobs", "inputs", "outputs", "environment_variables", "tags", "dependencies"})
@@ -24,6 +30,8 @@ LOCALES = ("C", "C.UTF-8", "tr_TR.UTF-8", "de_DE.ISO-8859-1")
 UMASKS = ("022", "077", "002", "027")
 ENVIRONMENTS = [(seed, ZONES[seed % 5], LOCALES[seed % 4], UMASKS[seed // 5], seed % 2) for seed in range(20)]
 
+EVERY = bool(os.environ.get("MLPIPE_EVERY_PYTHON"))
+
 PROGRAM = """
 import os, sys
 from pathlib import Path
@@ -32,6 +40,7 @@ from airflow_mlpipe.generator import Renderer, build, write_file
 from airflow_mlpipe.spec import load_pipeline
 [file] = build([load_pipeline(Path(sys.argv[2]))], Path(sys.argv[3]), Renderer())
 write_file(file.path, file.text)
+assert "airflow" not in sys.modules
 """
 
 
@@ -66,19 +75,33 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
     return file.text
 
 
+@pytest.fixture(scope="module")
+def pythons(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> list[Python]:
+    """Find the interpreters, and say which they are."""
+    found, remarks = generating_pythons(tmp_path_factory.mktemp("pythons"))
+    versions = ", ".join(python.version for python in found)
+    with request.config.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
+        sys.stdout.write("\n".join((f"\nDAG files are generated with Python {versions}", *remarks, "")))
+    assert not (EVERY and remarks), remarks
+    return found
+
+
 @pytest.mark.parametrize(("seed", "zone", "locale", "umask", "relative"), ENVIRONMENTS)
 def test_the_same_bytes(
-    expected: str, tmp_path: Path, seed: int, zone: str, locale: str, umask: str, relative: int
+    expected: str, pythons: list[Python], tmp_path: Path, seed: int, zone: str, locale: str, umask: str, relative: int
 ) -> None:
     spec = write_project(tmp_path / "spec", seed)
     cwd = tmp_path / "spec" if relative else Path("/")
-    names = [os.path.relpath(path, cwd) if relative else str(path) for path in (spec, tmp_path / "dags")]
     utf8 = {"PYTHONUTF8": "0"} if seed % 3 else {}
-    environment = {**os.environ, "PYTHONHASHSEED": str(seed), "TZ": zone, "LC_ALL": locale, **utf8}
-    subprocess.run([sys.executable, "-c", PROGRAM, umask, *names], env=environment, cwd=cwd, check=True)
-    [written] = (tmp_path / "dags").iterdir()
-    assert written.read_bytes() == expected.encode()
-    assert oct(written.stat().st_mode & 0o777) == oct(0o666 & ~int(umask, 8))
+    settings = {"PYTHONHASHSEED": str(seed), "TZ": zone, "LC_ALL": locale, "PYTHONPATH": str(ROOT), **utf8}
+    for python in pythons if EVERY else [pythons[(seed + seed // 4) % len(pythons)]]:
+        dags = tmp_path / f"dags-{python.version}"
+        names = [os.path.relpath(path, cwd) if relative else str(path) for path in (spec, dags)]
+        words = [str(python.program), "-c", PROGRAM, umask, *names]
+        subprocess.run(words, env={**os.environ, **settings}, cwd=cwd, check=True)
+        [written] = dags.iterdir()
+        assert written.read_bytes() == expected.encode(), python
+        assert oct(written.stat().st_mode & 0o777) == oct(0o666 & ~int(umask, 8))
 
 
 def test_the_order_of_keys_differs() -> None:
