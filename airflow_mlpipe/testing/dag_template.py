@@ -16,6 +16,7 @@ from __future__ import annotations
 import ast
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -24,7 +25,7 @@ from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.generator import Renderer
 from airflow_mlpipe.generator.drift import parse_header
 from airflow_mlpipe.generator.plan import plan_dag
-from airflow_mlpipe.spec.model import AirflowBlock, PipelineSpec, Schedule
+from airflow_mlpipe.spec.model import AirflowBlock, PipelineSpec, Schedule, Template
 from airflow_mlpipe.spec.step import InputData, OutputData, Step
 
 HOSTILE = (
@@ -79,7 +80,7 @@ def sample(template: str, text: str = "shops") -> PipelineSpec:
         lines={step.name: number for number, step in enumerate(steps, start=2)},
         step_groups={step.name: (text,) for step in models},
         airflow=AirflowBlock(
-            template=template,
+            template=cast(Template, template),
             owner=text,
             tags=(text,),
             schedule=Schedule(expression="@daily"),

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.conftest import ROOT
 
 VERSIONS = ("3.10", "3.11", "3.12", "3.13")
-NEEDED = ("croniter", "jinja2", "pathspec", "pydantic", "pyyaml", "tomli", "tzlocal")
+NEEDED = ("croniter", "jinja2", "msgspec", "pathspec", "pydantic", "pyyaml", "tomli", "tzlocal")
 _WHICH = "import sys; print('%d.%d' % sys.version_info[:2])"
 
 
