@@ -24,6 +24,7 @@ from pathlib import Path
 from airflow_mlpipe.execution.lifecycle import begin
 from airflow_mlpipe.execution.run_info import RunInfo
 from airflow_mlpipe.execution.transfers import fetch
+from airflow_mlpipe.frozen import checked
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.workspace import load_workspace
 folder, export, fatal = Path(sys.argv[1]), sys.argv[2] == "export", int(sys.argv[3])
