@@ -7,6 +7,8 @@ the error stream.
 
 from __future__ import annotations
 
+import gc
+import importlib
 import json
 import os
 import sys
@@ -24,26 +26,26 @@ def load(folder: Path) -> dict[str, str]:
     :returns: file name to the error, for files that do not make exactly one DAG.
     """
     errors: dict[str, str] = {}
+    before = set(sys.modules)
     for path in sorted(folder.glob("*.py")):
-        before = set(sys.modules)
-        bag = _dag_bag(path)
+        bag = _dag_bag_class()(dag_folder=str(path), safe_mode=False, bundle_path=path.parent)
         for text in bag.import_errors.values():
             errors[path.name] = _reason(text)
         if path.name not in errors:
             error = _serialization_error(bag, path)
             if error:
                 errors[path.name] = error
-        for name in [name for name in sys.modules if name.startswith("unusual_prefix_") and name not in before]:
-            del sys.modules[name]  # the DAG file itself, which Airflow keeps for ever
+    for name in [name for name in sys.modules if name.startswith("unusual_prefix_") and name not in before]:
+        del sys.modules[name]  # the DAG files themselves, which Airflow keeps for ever
     return errors
 
 
-def _dag_bag(path: Path) -> Any:
+def _dag_bag_class() -> Any:
     try:
         from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415 - Airflow 3.2 and later
     except ImportError:
         from airflow.models import DagBag  # noqa: PLC0415 - Airflow 3.1
-    return DagBag(dag_folder=str(path), safe_mode=False, bundle_path=path.parent)
+    return DagBag
 
 
 def _serialization_error(bag: Any, path: Path) -> str:
@@ -83,12 +85,25 @@ def _reason(text: str) -> str:
     return "\n".join(said) or "Airflow gives no reason"
 
 
+def _import_airflow() -> None:
+    """Import what every DAG file needs, before the first folder is known.
+
+    What an import makes stays: looking for garbage in it, now and later, is a tenth of the time.
+    """
+    gc.disable()
+    _dag_bag_class()
+    importlib.import_module("airflow.serialization.serialized_objects")
+    gc.freeze()
+    gc.enable()
+
+
 def main() -> None:
     """Answer each folder on standard input."""
     sys.path += sys.argv[1:]
     os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)
+        _import_airflow()
         for line in sys.stdin:
             answers.write(json.dumps(load(Path(line.rstrip("\n")))) + "\n")
             answers.flush()

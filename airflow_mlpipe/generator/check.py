@@ -20,7 +20,7 @@ _TAIL = 2000
 
 
 class Loader:
-    """A process that has imported Airflow and loads folders of DAG files; started at the first one.
+    """A process that has imported Airflow and loads folders of DAG files; started at the first one at the latest.
 
     It starts in a temporary folder: in a DAG folder, ``calendar.py`` would hide Python's own.
 
@@ -47,6 +47,10 @@ class Loader:
             self._process.communicate()
         self._scratch.cleanup()
 
+    def start(self) -> None:
+        """Start the process if it does not run yet: Airflow takes seconds to come up, in which others may work."""
+        self._process = self._process or self._start()
+
     def errors(self, files: Sequence[DagFile]) -> dict[Path, str]:
         """Return what Airflow says against each file; files that load are absent.
 
@@ -62,7 +66,9 @@ class Loader:
         return {file.path: found[file.path.name] for file in files if file.path.name in found}
 
     def _ask(self, folder: Path) -> dict[str, str]:
-        process = self._process = self._process or self._start()
+        self.start()
+        process = self._process
+        assert process is not None
         assert process.stdin is not None
         assert process.stdout is not None
         watch = threading.Timer(_TIMEOUT, process.kill)

@@ -105,7 +105,7 @@ class Fleet:
             stay.
         """
         written: list[Path] = []
-        changed = self.survey(sources)
+        changed = _announced(self.survey(sources), loader)
         with ThreadPoolExecutor(1) as thread:
             waiting: tuple[list[DagFile], Future[dict[Path, str]]] | None = None
             while batch := list(islice(changed, _BATCH)):
@@ -155,3 +155,10 @@ class Fleet:
             write_file(file.path, file.text)
             self._ledger.note(file.source, self._entries.pop(file.path))
         return [file.path for file in written]
+
+
+def _announced(changed: Iterable[DagFile], loader: Loader) -> Iterator[DagFile]:
+    """Have Airflow come up as soon as there is something for it, while the other pipelines are looked at."""
+    for file in changed:
+        loader.start()
+        yield file

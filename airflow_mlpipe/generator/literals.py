@@ -14,6 +14,7 @@ import ast
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from unicodedata import ucd_3_2_0
 
@@ -51,19 +52,34 @@ def python_literal(value: Any, indent: int = 0, used: int = 0) -> str:
     :param used: columns that stand before the value on that line, after the indent (``len("key=")``).
     :raises ValueError: if the value has no exact literal; the message says which part and why.
     """
+    if type(value) is str:
+        return _text_literal(value)
     text = _format(value, indent, used + 1, "value", 0)
     if not same(_read_back(text), value):
         raise ValueError(f"{value!r} cannot be written as Python: reading it back gives another value")
     return text
 
 
+@lru_cache(maxsize=4096)
+def _text_literal(value: str) -> str:
+    """A text is one line wherever it stands, and pipelines say the same words again and again."""
+    text = _string(value, "value")
+    if _read_back(text) != value:
+        raise ValueError(f"{value!r} cannot be written as Python: reading it back gives another value")
+    return text
+
+
 def escape(text: str, quote: str = "") -> str:
     """Return text on one line, everything that is not plainly printable as a backslash escape."""
+    if text.isascii() and text.isprintable() and "\\" not in text and not (quote and quote in text):
+        return text
     return "".join(_escape_character(character, quote) for character in text)
 
 
 def width(text: str) -> int:
     """Return an upper bound of the columns that a formatter counts for a line."""
+    if text.isascii():
+        return len(text)
     return sum(1 if ord(character) < 0x300 else 3 for character in text)
 
 
@@ -83,7 +99,7 @@ def _escape_character(character: str, quote: str) -> str:
 
 
 def _string(text: str, where: str) -> str:
-    if any(0xD800 <= ord(character) <= 0xDFFF for character in text):
+    if not text.isascii() and any(0xD800 <= ord(character) <= 0xDFFF for character in text):
         raise ValueError(f"{where}: a lone surrogate is not text and cannot be written to a file")
     quote = "'" if text.count('"') > text.count("'") else '"'
     return f"{quote}{escape(text, quote)}{quote}"
@@ -166,22 +182,22 @@ def evaluate(node: ast.expr) -> Any:
 
     :raises ValueError: if it is anything but literals and calls of :data:`CONSTRUCTORS`.
     """
+    if isinstance(node, ast.Constant):
+        return node.value
     if isinstance(node, ast.List):
         return [evaluate(element) for element in node.elts]
     if isinstance(node, ast.Dict):
-        return {
-            ast.literal_eval(_present(key)): evaluate(part) for key, part in zip(node.keys, node.values, strict=True)
-        }
+        return {_key_of(key): evaluate(part) for key, part in zip(node.keys, node.values, strict=True)}
     if isinstance(node, ast.Call) and ast.unparse(node.func) in CONSTRUCTORS:
         named = {str(keyword.arg): evaluate(keyword.value) for keyword in node.keywords}
         return Call(ast.unparse(node.func), tuple(evaluate(part) for part in node.args), named)
     return ast.literal_eval(node)
 
 
-def _present(key: ast.expr | None) -> ast.expr:
+def _key_of(key: ast.expr | None) -> object:
     if key is None:
         raise ValueError("'**' has no place in a value")
-    return key
+    return key.value if isinstance(key, ast.Constant) else ast.literal_eval(key)
 
 
 def same(left: Any, right: Any) -> bool:

@@ -21,6 +21,7 @@ _NOT_ARGUMENTS = frozenset({"name", "type", "upstream"})
 _NOT_OF_A_TRANSFER = frozenset({"compute"})
 """The worker copies; the pipeline's default target, which every step has, is not for it."""
 _JOB_OUTPUT = "${{parent.jobs."
+_DEFAULTS = {field.name: default_of(field) for field in fields(Step)}
 
 
 def step_arguments(step: Step, move: Relocation) -> dict[str, Any]:
@@ -31,9 +32,10 @@ def step_arguments(step: Step, move: Relocation) -> dict[str, Any]:
     if step.branch is not None:
         return _decision(step, step.branch)
     left_out = _NOT_ARGUMENTS | (_NOT_OF_A_TRANSFER if step.type == "data_transfer" else frozenset())
-    defaults = {field.name: default_of(field) for field in fields(Step)}
     written = {
-        key: getattr(step, key) for key in keys(Step) if key not in left_out and getattr(step, key) != defaults[key]
+        key: getattr(step, key)
+        for key, default in _DEFAULTS.items()
+        if key not in left_out and getattr(step, key) != default
     }
     plain = {
         "code": move.relocate(step.code) if step.code else step.code,
