@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
+from airflow_mlpipe.compute import loop
 from airflow_mlpipe.compute.job_parts import Capabilities, Carried, JobResources, Role
 from airflow_mlpipe.environment import EnvironmentDefinition
 from airflow_mlpipe.snapshot import Snapshot
@@ -165,6 +166,10 @@ class ComputeTarget(Protocol):
     @abstractmethod
     async def status(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
         """Return the status of each job, in the order asked. A terminal state never changes again."""
+
+    async def wait(self, handle: JobHandle, seconds: float) -> None:  # noqa: ARG002 - for targets that see their jobs
+        """Let some seconds pass, fewer if the job is seen to end. :meth:`status` says whether it has."""
+        await loop.sleep(seconds)
 
     @abstractmethod
     async def logs(self, handle: JobHandle, cursor: str | None = None, limit: int = 65536) -> LogChunk:

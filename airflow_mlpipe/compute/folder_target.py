@@ -67,6 +67,10 @@ class FolderTarget(ComputeTarget):
         settled = await self.place.settle([handle.key for handle in handles]) if handles else []
         return [as_status(each) for each in settled]
 
+    async def wait(self, handle: JobHandle, seconds: float) -> None:
+        """Let some seconds pass, fewer if the place sees the job end."""
+        await self.place.wait(handle.key, seconds)
+
     async def logs(self, handle: JobHandle, cursor: str | None = None, limit: int = 65536) -> LogChunk:
         """Return output from the cursor on; the cursor is a byte position."""
         offset = int(cursor) if cursor and cursor.isascii() and cursor.isdigit() else 0

@@ -95,6 +95,20 @@ class LocalPlace(Place):
         endings = self.desk.settle(keys)
         return [Settled(*both) for both in zip(endings, self.desk.log_sizes(keys), strict=True)]
 
+    async def wait(self, key: str, seconds: float) -> None:
+        """Let some seconds pass, fewer if the job's launcher runs on this machine and ends."""
+        try:
+            descriptor = await loop.to_thread(self.desk.launcher_descriptor, key)
+        except ProcessLookupError:
+            return
+        if descriptor is None:
+            await loop.sleep(seconds)
+            return
+        try:
+            await loop.readable(descriptor, seconds)
+        finally:
+            os.close(descriptor)
+
     async def give_up(self, key: str, reason: str = "lost", message: str = "") -> bool:
         """End a staged job that no launcher has claimed."""
         return await self._do(self.desk.give_up, key, reason, message)

@@ -31,3 +31,18 @@ async def sleep(seconds: float) -> None:
     import asyncio  # noqa: PLC0415 - slow to import
 
     await asyncio.sleep(seconds)
+
+
+async def readable(descriptor: int, seconds: float) -> None:
+    """Wait until something can be read from a descriptor, no longer than some seconds."""
+    import asyncio  # noqa: PLC0415 - slow to import
+
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
+    waiting = loop.create_task(ready.wait())
+    try:
+        await asyncio.wait({waiting}, timeout=seconds)
+    finally:
+        waiting.cancel()
+        loop.remove_reader(descriptor)

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+from airflow_mlpipe.compute import loop
 from airflow_mlpipe.compute.base import JobSpec
 from airflow_mlpipe.compute.far_side.job_folder import ExitRecord
 from airflow_mlpipe.environment import EnvironmentDefinition
@@ -78,6 +79,10 @@ class Place(Protocol):
     @abstractmethod
     async def settle(self, keys: Sequence[str]) -> list[Settled]:
         """Return what is known of each job; one that died without a record gets it here."""
+
+    async def wait(self, key: str, seconds: float) -> None:  # noqa: ARG002 - for places that see their processes
+        """Let some seconds pass, fewer if the job is seen to end."""
+        await loop.sleep(seconds)
 
     @abstractmethod
     async def give_up(self, key: str, reason: str = "lost", message: str = "") -> bool:

@@ -22,7 +22,6 @@ from airflow_mlpipe.execution.flight import alive, end_job, flight_of
 from airflow_mlpipe.execution.inputs import content_now
 from airflow_mlpipe.execution.job import OutputPlace, carried_outputs, output_places, remove_scratch
 from airflow_mlpipe.execution.run_info import RunInfo, Say, Ticket, silent
-from airflow_mlpipe.execution.transfers.export import exported
 from airflow_mlpipe.frozen import checked
 from airflow_mlpipe.reuse.base import ReuseRecord
 from airflow_mlpipe.spec.step import Step
@@ -135,6 +134,8 @@ class Ending:
         for port, place in output_places(self.workspace, self.step, self.job).items():
             declared = self.step.outputs[port]
             if declared.path is not None:
+                from airflow_mlpipe.execution.transfers.export import exported  # noqa: PLC0415 - heavy and rare
+
                 outputs[port] = exported(self.workspace, declared)
                 continue
             manifest = self._manifest(port, place)

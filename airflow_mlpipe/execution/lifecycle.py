@@ -26,7 +26,6 @@ from airflow_mlpipe.execution.job import build_job, remove_scratch
 from airflow_mlpipe.execution.machines import refuse_what_cannot_be_given
 from airflow_mlpipe.execution.resolve import ResolvedStep, resolve_step
 from airflow_mlpipe.execution.run_info import RunInfo, Say, Ticket, run_key, silent
-from airflow_mlpipe.execution.transfer import transfer
 from airflow_mlpipe.execution.turns import Turn, Waiting, record_nonce
 from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.reuse.flights import Flight
@@ -95,6 +94,8 @@ def _look_again(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, choi
 def _start(workspace: Workspace, resolved: ResolvedStep, run: RunInfo, job: JobRecord, say: Say) -> StepRecord | Ticket:
     _keep_evidence(workspace, resolved, job)
     if resolved.step.type == "data_transfer":
+        from airflow_mlpipe.execution.transfer import transfer  # noqa: PLC0415 - heavy, and most steps move no data
+
         seconds = transfer(workspace, resolved, job, say)
         ending = Ending(workspace, resolved.step, run, job, say)
         return ending.succeed(JobStatus(JobState.SUCCEEDED, seconds=seconds))

@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from airflow_mlpipe.errors import ParameterError
-from airflow_mlpipe.spec.model import DATA_KEY
+from airflow_mlpipe.spec.step import DATA_KEY
 from airflow_mlpipe.tracking.base import RunLabels
 
 ASSIGNMENTS = "ParameterAssignments"

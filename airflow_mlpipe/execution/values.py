@@ -7,7 +7,6 @@ from pathlib import Path
 
 from airflow_mlpipe.errors import DataError, ParameterError
 from airflow_mlpipe.execution.inputs import ResolvedInput
-from airflow_mlpipe.spec.model import Parameter
 from airflow_mlpipe.spec.step import Scalar, ScalarType
 from airflow_mlpipe.workspace import Workspace
 
@@ -24,6 +23,8 @@ def read_value(workspace: Workspace, found: ResolvedInput, kind: ScalarType, whe
     if found.content.kind != "file" or found.content.size > MAX_BYTES:
         seen = "a folder" if found.content.kind != "file" else f"{found.content.size} bytes"
         raise DataError(f"{where}: {found.origin} must be a file with one value of at most 64 KiB; it is {seen}.")
+    from airflow_mlpipe.spec.model import Parameter  # noqa: PLC0415 - heavy, and few values are read from files
+
     try:
         text = _read(workspace, found).decode("utf-8").strip()
         return Parameter(type=kind).normalise(text)

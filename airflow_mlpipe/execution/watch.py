@@ -145,10 +145,16 @@ class _Watch:
             pause = min(pause * _GROWTH, interval)
 
     async def _look(self, after: float, pause: float) -> JobStatus | None:
-        """Look at the job after some seconds; no later than the next limit, and no longer than is left until then."""
-        left = [limit - time.time() for limit in (self._polling.deadline, self._give_up) if limit is not None]
+        """Look at the job after some seconds; no later than the next limit, and no longer than is left until then.
+
+        Few jobs are looked at eagerly, each by a worker of its own, which is told of the end where the target sees it.
+        """
+        after = max(0.0, min([after, *self._left()]))
+        if self._polling.eager:
+            await self._target.wait(self._handle, after)
+            after = 0.0
+        left = self._left()
         patience = max(min(left), _LAST_LOOK) if left else None
-        after = max(0.0, min([after, *left]))
         answer = await polling_hub().look(self._target, self._handle, after, pause, patience)
         if isinstance(answer, TransientComputeError):
             self._note(f"no answer from {self._target.name}, asking again: {answer}")
@@ -159,6 +165,10 @@ class _Watch:
             self._note(_foreign_word(self._target.name, answer))
             await self._read_log(answer)
         return answer
+
+    def _left(self) -> list[float]:
+        """Return the seconds until each limit."""
+        return [limit - time.time() for limit in (self._polling.deadline, self._give_up) if limit is not None]
 
     def _note(self, word: str) -> None:
         """Say something about the watch once, and again only after something else was said."""

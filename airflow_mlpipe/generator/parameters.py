@@ -11,7 +11,8 @@ from typing import Any
 
 from airflow_mlpipe.generator.literals import Call
 from airflow_mlpipe.spec.expressions import RunFieldRef, parse
-from airflow_mlpipe.spec.model import DATA_KEY, Parameter, PipelineSpec
+from airflow_mlpipe.spec.model import Parameter, PipelineSpec
+from airflow_mlpipe.spec.step import DATA_KEY
 
 DEFAULT_KEY = "mlpipe_default"
 """Key in a Param's schema that holds the expression which stands for ``None``."""

@@ -16,7 +16,6 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow_mlpipe.errors import ConfigError, MLPipeError, StoreError
 from airflow_mlpipe.execution.hub import status_of
 from airflow_mlpipe.execution.lifecycle import begin
-from airflow_mlpipe.execution.planner import plan
 from airflow_mlpipe.execution.turns import Waiting
 from airflow_mlpipe.hooks.connections import wanted_connections, with_connections
 from airflow_mlpipe.hooks.edge import DEFAULT_CONN_ID
@@ -143,6 +142,8 @@ class MLPipeHook(BaseHook):
 
     def find_reusable(self, step: Step, run: RunInfo) -> StepPlan:
         """Return whether a step would be reused, and why; nothing is changed."""
+        from airflow_mlpipe.execution.planner import plan  # noqa: PLC0415 - no step that a worker runs needs it
+
         return plan(self.get_workspace(), [step], run)[0]
 
 

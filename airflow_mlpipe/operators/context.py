@@ -22,8 +22,7 @@ from airflow_mlpipe.execution.run_request import (
     did_you_mean,
     read_request,
 )
-from airflow_mlpipe.spec.model import DATA_KEY
-from airflow_mlpipe.spec.step import Scalar
+from airflow_mlpipe.spec.step import DATA_KEY, Scalar
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

@@ -15,9 +15,6 @@ from airflow_mlpipe.frozen import Strict
 from airflow_mlpipe.spec.diagnostics import Fault
 from airflow_mlpipe.spec.step import InputData, Scalar, ScalarType, Step
 
-DATA_KEY = "mlpipe_data"
-"""Key in the JSON schema of a run's parameter that says that it is the address of a data input."""
-
 Template = Literal["general", "retraining", "batch_scoring", "champion_challenger", "data_ingestion", "many_models"]
 
 _NUMERIC = ("integer", "number")

@@ -17,6 +17,8 @@ Scalar = bool | int | float | str | None
 PortName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\Z")]
 DataType = Literal["uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model"]
 MODEL_TYPES = frozenset({"mlflow_model", "custom_model", "triton_model"})
+DATA_KEY = "mlpipe_data"
+"""Key in the JSON schema of a run's parameter that says that it is the address of a data input."""
 
 
 ScalarType = Literal["string", "integer", "number", "boolean"]

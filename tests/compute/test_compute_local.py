@@ -392,3 +392,30 @@ def test_the_configuration_is_checked(tmp_path):
     ]:
         with pytest.raises(ConfigError, match=words):
             LocalTarget.from_config("here", config, tmp_path)
+
+
+def test_a_wait_ends_with_the_job(target):
+    async def live():
+        handle = await target.submit(JobSpec("until [ -e go ]; do sleep 0.05; done"), KEY)
+        go_on = target.workdir / KEY / "code" / "go"
+        waiting = asyncio.ensure_future(target.wait(handle, 3600))
+        await target.wait(handle, 0.01)
+        early = waiting.done()
+        go_on.write_text("go\n")
+        await waiting
+        (status,) = await target.status([handle])
+        await target.wait(handle, 3600)  # of a job that has ended
+        return early, status.state
+
+    assert asyncio.run(live()) == (False, JobState.SUCCEEDED)
+
+
+@pytest.mark.parametrize("claim", [None, b"{", b'{"pid": 1, "start": "0", "boot_id": "other", "pid_namespace": "x"}'])
+def test_a_wait_for_a_launcher_that_cannot_be_seen_is_a_pause(target, claim):
+    folder = target.workdir / KEY
+    folder.mkdir(parents=True)
+    if claim is not None:
+        (folder / "claim.json").write_bytes(claim)
+    began = time.monotonic()
+    asyncio.run(target.wait(HANDLE, 0.2))
+    assert time.monotonic() - began >= 0.2

@@ -75,6 +75,14 @@ class Desk:
         job = self.job(key)
         return job is not None and job.give_up(reason, message)
 
+    def launcher_descriptor(self, key: str) -> int | None:
+        """Return what becomes readable when the job's launcher ends.
+
+        :raises ProcessLookupError: if it has; see :meth:`JobFolder.launcher_descriptor`.
+        """
+        job = self.job(key)
+        return job.launcher_descriptor() if job else None
+
     def log_sizes(self, keys: Sequence[str]) -> list[int]:
         """Return how many bytes of output there are of each job."""
         return [self._log_size(key) for key in keys]

@@ -255,6 +255,16 @@ class JobFolder:
         with suppress(OSError):
             processes.signal_one(claim.pid, claim.start, number)
 
+    def launcher_descriptor(self) -> int | None:
+        """Return a descriptor, to be closed by the caller, that becomes readable when the job's launcher ends.
+
+        ``None`` if there is no launcher that can be seen from here.
+
+        :raises ProcessLookupError: if it has ended.
+        """
+        claim = self._claim()
+        return processes.descriptor_of(claim.pid, claim.start) if claim is not None and claim.here else None
+
     def read_log(self, offset: int, limit: int) -> tuple[bytes, bool]:
         """Return output from a byte on, and whether it is all there will ever be."""
         ended = isinstance(self.settle(), ExitRecord)

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from airflow_mlpipe.compute.far_side.carrier import Carrier
-from airflow_mlpipe.compute.far_side.digests import digest_outputs
 from airflow_mlpipe.compute.far_side.metrics import read_metrics
 from airflow_mlpipe.compute.far_side.processes import identity, kill_all, marks_of, members, process, reap, signal_all
 from airflow_mlpipe.compute.far_side.records import (
@@ -117,6 +116,10 @@ class Launcher:
         """Note what the job left, and send what is ours to send, before the exit record says that it is all there."""
         if self.reason or self.status != 0 or not self.spec.get("outputs"):
             return
+        from airflow_mlpipe.compute.far_side.digests import (  # noqa: PLC0415 - slow; most outputs stay where they are
+            digest_outputs,
+        )
+
         try:
             put_new(self.folder / DIGESTS, digest_outputs(self.spec["outputs"]))
             self.carrier.during(self.carrier.send, self._look)

@@ -81,10 +81,7 @@ def signal_one(pid: int, start: str, number: int) -> None:
 
     :raises OSError: if there is no such process.
     """
-    descriptor = None
-    if hasattr(os, "pidfd_open"):  # Python 3.9; a kernel before 5.3 has none either
-        with contextlib.suppress(OSError):
-            descriptor = os.pidfd_open(pid)
+    descriptor = _descriptor(pid)
     try:
         found = process(pid)
         if found is None or found.start != start:
@@ -96,6 +93,29 @@ def signal_one(pid: int, start: str, number: int) -> None:
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _descriptor(pid: int) -> int | None:
+    if hasattr(os, "pidfd_open"):  # Python 3.9; a kernel before 5.3 has none either
+        with contextlib.suppress(OSError):
+            return os.pidfd_open(pid)
+    return None
+
+
+def descriptor_of(pid: int, start: str) -> int | None:
+    """Return a descriptor that becomes readable when the process with this number and start time ends.
+
+    ``None`` if the system has no such descriptors.
+
+    :raises ProcessLookupError: if there is no such process.
+    """
+    descriptor = _descriptor(pid)
+    found = process(pid)
+    if found is not None and found.start == start:
+        return descriptor
+    if descriptor is not None:
+        os.close(descriptor)
+    raise ProcessLookupError(pid)
 
 
 def kill_all(marks: frozenset[bytes], root: int = 0, patience: float = 10.0) -> int:
