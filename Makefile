@@ -13,7 +13,7 @@
 #   make bench-overhead  what a first run costs over plain BashOperators
 #   make bench-triggerer a thousand deferred jobs in one triggerer
 #   make bench-reuse     those of reuse alone: digests, an unchanged run, transfers, lists (needs rclone)
-#   make soak-syscalls   publish and restore on a local store, killed at every system call (needs strace)
+#   make soak-syscalls   publish, restore and submit on this machine, killed at every system call (needs strace)
 #   make soak-race       16 processes create one record, 200 times; STORE=azurite takes that store
 #   make bench-generator the generator alone: against dag-factory, blueprint, kedro-airflow; 1,000 pipelines
 #   make bytes           the same DAG file in 20 environments with each of Python 3.10 to 3.13, which must be here

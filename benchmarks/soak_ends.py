@@ -57,6 +57,7 @@ def end_some(cases: list[Case], patience: float) -> None:
             case.end()
         for case in group:
             case.wait_gone(patience)
+        for case in group:
             case.close()
 
 

@@ -1,7 +1,7 @@
-"""Publish and restore on a local store, killed at every system call: ``make soak-syscalls``. Needs strace.
+"""Publish, restore and submit on this machine, killed at every system call: ``make soak-syscalls``. Needs strace.
 
-After each kill: no half output under its name, no hit with other bytes, and the next run succeeds. Prints one line of
-JSON for each of the two; the exit code is 1 if a promise was broken.
+After each kill: no half output under its name, no hit with other bytes, no second job, and the next run succeeds.
+Prints one line of JSON for each of the three; the exit code is 1 if a promise was broken.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from airflow_mlpipe.datastores.local import LocalDatastore
 from airflow_mlpipe.reuse.store import ReuseStore
 from airflow_mlpipe.testing.kills import Call, calls_of, killed_at
 from airflow_mlpipe.testing.reuse_store import FILES, KEY, compute
+from benchmarks.submitting import Submit
 
 _TABLE = b"a,b\n"
 
@@ -97,7 +98,11 @@ class Restore:
         return _same(self.folder / "restored")
 
 
-def soak(case: type[Publish] | type[Restore], folder: Path, points: int | None) -> dict[str, object]:
+Case = Publish | Restore | Submit
+_CASES = {case.name: case for case in (Publish, Restore, Submit)}
+
+
+def soak(case: type[Case], folder: Path, points: int | None) -> dict[str, object]:
     """Kill at every call, or at some calls spread evenly over all; return what came of it.
 
     :param points: how many; ``None`` for every one.
@@ -129,9 +134,10 @@ def main(arguments: list[str]) -> int:
     """Print one line of JSON for each case; 1 if a promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, help="kill at so many calls, spread evenly; default: at every one")
+    parser.add_argument("--case", choices=_CASES, action="append", help="default: all")
     options = parser.parse_args(arguments)
     good = True
-    for case in (Publish, Restore):
+    for case in (_CASES[name] for name in options.case or _CASES):
         with tempfile.TemporaryDirectory(prefix="soak-syscalls-") as folder:
             result = soak(case, Path(folder), options.points)
         print(json.dumps(result), flush=True)
@@ -145,7 +151,7 @@ def _spread(calls: list[Call], points: int | None) -> list[Call]:
     return [calls[place * (len(calls) - 1) // (points - 1)] for place in range(points)]
 
 
-def _fresh(case: type[Publish] | type[Restore], folder: Path, name: str) -> Publish | Restore:
+def _fresh(case: type[Case], folder: Path, name: str) -> Case:
     (folder / name).mkdir()
     return case(folder / name)
 

@@ -4,7 +4,7 @@
         killed_at(call, work)           # then look at what is left
 
 The work runs in a fork of this process, in one thread: pools do their work at once in the caller, so that the calls
-always come in the same order.
+always come in the same order. Other threads and the processes that the work starts are left alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 Work = Callable[[], object]
-_CALL = re.compile(r"^\d+ +(\w+)\(", re.MULTILINE)
+_CALL = re.compile(r"^(\w+)\(", re.MULTILINE)
 _PR_SET_PTRACER = 0x59616D61
 _ANY = ctypes.c_ulong(-1)
 
@@ -73,7 +73,7 @@ def _traced(work: Work, options: list[str]) -> bool:
     if child == 0:
         _live(work, ready[1], go[0])
     os.read(ready[0], 1)
-    command = [strace, "-f", *options, "-p", str(child)]
+    command = [strace, *options, "-p", str(child)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:  # noqa: S603 - found on the PATH
         said = tracer.stderr.readline() if tracer.stderr else ""
         os.write(go[1], b"g")
@@ -112,6 +112,16 @@ class _AtOnce:
         return self
 
     def __exit__(self, *_error: object) -> None: ...
+
+    def submit(self, work: Callable[..., Any], *arguments: Any, **named: Any) -> concurrent.futures.Future[Any]:
+        done: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        try:
+            done.set_result(work(*arguments, **named))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+            done.set_exception(error)
+        return done
+
+    def shutdown(self, **_options: Any) -> None: ...
 
     def map(self, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         return iter([work(item) for item in items])

@@ -1,4 +1,4 @@
-"""Killed at system calls spread over the whole of publish and restore, a local store holds a whole result or none."""
+"""Killed at system calls spread over all of publish, restore and submit: whole or none, and one job."""
 
 import json
 import subprocess
@@ -34,13 +34,14 @@ def test_a_kill_at_a_system_call_leaves_all_or_nothing() -> None:
         [sys.executable, str(_SOAK), "--points", str(POINTS)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    publish, restore = (json.loads(line) for line in done.stdout.splitlines())
-    for case in (publish, restore):
+    publish, restore, submit = (json.loads(line) for line in done.stdout.splitlines())
+    for case in (publish, restore, submit):
         assert case["broken"] == []
         assert case["calls"] > 5 * POINTS
         assert case["killed"] > POINTS * 3 // 4
         assert case["none"] > 0
     assert publish["whole"] > 0
+    assert submit["whole"] > 0
 
 
 def test_the_call_itself_is_not_made(tmp_path: Path) -> None:
