@@ -468,6 +468,42 @@ STRANGE: Sequence[bytes] = [
         b"KEY|PENDING|\nKEY|FAILED|",
         b"KEY|FAILED|\nKEY|PENDING|",
     ),
+    *(
+        f"KEY|{word}|".encode()
+        for word in ("CANCELED", "cancelled", "Cancelled", "TIMEDOUT", "timeout", "Failed", "LOST")
+    ),
+    *(
+        f"KEY|{word}|".encode()
+        for word in ("COMPLETED", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED+", "REVOKED")
+    ),
+    *(
+        b"{}",
+        b"[]",
+        b'{"jobs": null, "errors": []}',
+        b'{"jobs": [{"name": "KEY", "job_state": "CANCELLED"}]}',
+        b"true",
+        b"-1",
+        b"NaN",
+        b"204 No Content",
+        b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\r\n",
+        b"<?xml version='1.0'?><error/>",
+        b"Traceback (most recent call last):",
+        b"KEY,CANCELLED,None",
+        b"KEY\tCANCELLED\tNone",
+        b"KEY |CANCELLED|None",
+        b"'KEY'|CANCELLED|None",
+        b"xKEY|CANCELLED|None",
+        b"KEYx|COMPLETED|None",
+        b"KEY_1|COMPLETED|None",
+        b"KEY\xc2\xa0|CANCELLED|",
+        b"KEY|RUNNING|None\rKEY|RUNNING|None",
+        b"KEY|PENDING|None\nKEY|CANCELLED by 0|None",
+        b"KEY|CANCELLED by 0|None\nKEY|PENDING|None",
+        b"KEY|\xff|\xfe",
+        b"KEY|PENDING|" + b"r" * 65536,
+        b"|CANCELLED|None",
+        b"slurm_load_jobs error: Invalid job id specified",
+    ),
 ]
 
 
@@ -490,6 +526,29 @@ def test_a_strange_answer_changes_nothing(tmp_path: Path, answer: bytes) -> None
 
     asyncio.run(case())
     assert [words[0] for words in asked] == ["squeue"]
+
+
+def test_there_are_sixty_strange_answers() -> None:
+    assert len(set(STRANGE)) == len(STRANGE) >= 60
+
+
+@pytest.mark.parametrize("code", [1, 2, 13, 124, 126, 128, 137, 139, 255, -9, -11])
+@pytest.mark.parametrize("said", [b"", b"<html>", b"\xff", b"slurm_load_jobs error: Invalid user id\n"])
+def test_a_listing_that_fails_is_no_answer(tmp_path: Path, code: int, said: bytes) -> None:
+    class Failing(SlurmTarget):
+        async def _slurm(self, words: Sequence[str], given: bytes = b"") -> Finished:
+            return Finished(code, b"KEY|CANCELLED|None", said)
+
+    key = unique_key()
+    target = Failing.from_config("cluster", {"type": "slurm", "workdir": "jobs"}, tmp_path)
+
+    async def case() -> None:
+        await target.place.stage(JobSpec("true"), key, waits=True)
+        with pytest.raises(TransientComputeError, match="Slurm does not answer"):
+            await target.status([JobHandle("cluster", key, key)])
+        assert not (target.place.workdir / key / "exit.json").exists()  # type: ignore[attr-defined]
+
+    asyncio.run(case())
 
 
 def test_what_passes_and_what_does_not() -> None:
