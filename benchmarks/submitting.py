@@ -10,6 +10,7 @@ from airflow_mlpipe.execution.finish import finish
 from airflow_mlpipe.execution.lifecycle import begin
 from airflow_mlpipe.execution.run_info import RunInfo, Ticket
 from airflow_mlpipe.execution.watch import Polling, watch
+from airflow_mlpipe.frozen import checked
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.workspace import Workspace, workspace_from_mapping
 
@@ -31,7 +32,7 @@ class Submit:
         self.folder = folder
         self.run = RunInfo("kills", "run", {}, {}, folder)
         command = "echo done > ${{outputs.result}}/text"
-        self.step = Step.model_validate({"name": "work", "command": command, "outputs": {"result": {}}})
+        self.step = checked(Step, {"name": "work", "command": command, "outputs": {"result": {}}})
 
     def work(self) -> None:
         """What is killed."""

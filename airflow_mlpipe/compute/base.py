@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from airflow_mlpipe.compute import loop
 from airflow_mlpipe.compute.job_parts import Capabilities, Carried, JobResources, Role
-from airflow_mlpipe.environment import EnvironmentDefinition
+from airflow_mlpipe.environment import EnvironmentDefinition, installed_packages
 from airflow_mlpipe.snapshot import Snapshot
 
 
@@ -150,6 +150,16 @@ class ComputeTarget(Protocol):
         :param store: opens it.
         """
         del store  # the jobs of most targets need none
+
+    def software(self) -> Mapping[str, str]:
+        """Return what a step without an environment finds installed: package to version, and ``python``.
+
+        It counts for the identity of such steps. A target that cannot tell says what is installed here. Blocks, at its
+        first call in a process; not for an event loop.
+
+        :raises TransientComputeError: if the target cannot be asked now.
+        """
+        return installed_packages()
 
     @abstractmethod
     async def submit(self, spec: JobSpec, key: str) -> JobHandle:

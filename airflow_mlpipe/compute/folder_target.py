@@ -39,6 +39,10 @@ class FolderTarget(ComputeTarget):
         """The place."""
         return self.place.endpoint
 
+    def software(self) -> Mapping[str, str]:
+        """Return what the place's own Python has installed."""
+        return self.place.software()
+
     async def submit(self, spec: JobSpec, key: str) -> JobHandle:
         """Start the job, or attach to the one that has this key. Its environment is built first if it must be.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from airflow_mlpipe.compute.far_side.desk import Desk, LaunchError, program_in_p
 from airflow_mlpipe.compute.far_side.job_folder import StillRunningError
 from airflow_mlpipe.compute.job_payload import launcher_spec
 from airflow_mlpipe.compute.place import Finished, Place, Settled
-from airflow_mlpipe.environment import EnvironmentDefinition
+from airflow_mlpipe.environment import EnvironmentDefinition, installed_packages
 from airflow_mlpipe.errors import ComputeError, TransientComputeError
 
 _T = TypeVar("_T")
@@ -69,6 +69,10 @@ class LocalPlace(Place):
     async def interpreter(self, definition: EnvironmentDefinition) -> str:
         """Return the Python of an environment; see :meth:`EnvironmentCache.interpreter`."""
         return str(await self.environments.interpreter(definition))
+
+    def software(self) -> Mapping[str, str]:
+        """Return what the interpreter has installed."""
+        return installed_packages(str(self.python))
 
     async def claimed(self, key: str) -> bool:
         """Whether a launcher has taken the job, or it has ended before one did."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from airflow_mlpipe.compute import loop
@@ -60,6 +60,10 @@ class Place(Protocol):
 
         :raises EnvironmentBuildError: if it cannot be built.
         """
+
+    @abstractmethod
+    def software(self) -> Mapping[str, str]:
+        """Return what a step without an environment finds installed; see :meth:`ComputeTarget.software`."""
 
     @abstractmethod
     async def claimed(self, key: str) -> bool:

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import Literal
 
 from airflow_mlpipe.content import DataRef
-from airflow_mlpipe.errors import DataError
+from airflow_mlpipe.errors import DataError, TransientComputeError
 from airflow_mlpipe.execution.branching import Decision, decide, records
 from airflow_mlpipe.execution.choice import Choice, choose, reused_record
 from airflow_mlpipe.execution.inputs import NotYetKnownError
@@ -101,7 +101,7 @@ def _decide(
         resolved = resolve_step(workspace, step, run, known.get, snapshots)
     except NotYetKnownError as error:
         return StepPlan(step, "later", f"depends on {error.step}")
-    except DataError as error:
+    except (DataError, TransientComputeError) as error:
         return StepPlan(step, "later", str(error))
     choice = choose(workspace, resolved, run)
     if choice.record is None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from airflow_mlpipe.environment import EnvironmentDefinition, installed_packages
+from airflow_mlpipe.environment import EnvironmentDefinition
 from airflow_mlpipe.execution.bindings import resolve_value
 from airflow_mlpipe.execution.inputs import InputResolver, OutputsOf, ResolvedInput
 from airflow_mlpipe.execution.run_info import RunInfo
@@ -172,10 +172,9 @@ def _environment_part(workspace: Workspace, step: Step, environment: Environment
         return {}
     if environment is not None:
         return environment.identity()
-    python = getattr(workspace.compute(step.compute), "python", None)
-    return _installed_part(None if python is None else str(python))
+    return _shared_part(tuple(workspace.compute(step.compute).software().items()))
 
 
 @cache
-def _installed_part(python: str | None) -> SharedPart:
-    return SharedPart(installed_packages(python))
+def _shared_part(packages: tuple[tuple[str, str], ...]) -> SharedPart:
+    return SharedPart(dict(packages))

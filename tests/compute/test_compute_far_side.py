@@ -15,6 +15,8 @@ import pytest
 
 from airflow_mlpipe.compute import far_side
 from airflow_mlpipe.compute.archive import far_side_archive
+from airflow_mlpipe.compute.far_side.delivery import OLD, Delivery
+from airflow_mlpipe.compute.far_side.desk import Desk
 
 FOLDER = Path(far_side.__file__).parent
 OWN = "airflow_mlpipe.compute.far_side"
@@ -80,3 +82,29 @@ def test_the_archive_runs_a_job_with_the_oldest_python_of_this_machine(tmp_path,
     assert (job / "log.txt").read_text() == "mlp-far\n"
     digest = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
     assert json.loads((job / "outputs.json").read_text()) == {"o": {"x": [6, digest]}}
+
+
+def test_what_was_sent_in_vain_goes_after_a_day(tmp_path):
+    delivery = Delivery(Desk(tmp_path, []))
+    folders = {key: Path(delivery.wanted(key, [])["folder"]) for key in ("mlp-old", "mlp-fresh", "mlp-going-on")}
+    for folder in folders.values():
+        (folder / "part").write_bytes(b"x")
+    old = time.time() - OLD - 60
+    for folder in (folders["mlp-old"], folders["mlp-going-on"]):
+        for path in (folder / "part", folder):
+            os.utime(path, (old, old))
+    os.utime(folders["mlp-going-on"] / "part")
+    delivery.clear()
+    assert sorted(path.name for path in (tmp_path / ".incoming").iterdir()) == ["mlp-fresh", "mlp-going-on"]
+
+
+def test_an_agent_clears_up_when_it_starts(tmp_path):
+    program = tmp_path / far_side_archive().name
+    program.write_bytes(far_side_archive().data)
+    folder = tmp_path / "jobs" / ".incoming" / "mlp-old"
+    folder.mkdir(parents=True)
+    os.utime(folder, (1, 1))
+    command = [old_python(), "-I", "-S", "-B", str(program), "agent", str(tmp_path / "jobs")]
+    done = subprocess.run(command, input=b"", capture_output=True, check=True)
+    assert b'"mlpipe"' in done.stdout
+    assert not folder.exists()

@@ -10,11 +10,13 @@ import pytest
 
 from airflow_mlpipe.compute.far_side import blobs
 from airflow_mlpipe.compute.far_side.digests import digest_outputs
+from airflow_mlpipe.datastores.azure_blob.names import to_blob_name
 from airflow_mlpipe.datastores.azure_blob.settings import read_settings
 from airflow_mlpipe.datastores.azure_blob.store import AzureBlobDatastore
 from airflow_mlpipe.datastores.base import NodeAccess
 from airflow_mlpipe.errors import DataError
 from airflow_mlpipe.redaction import Secret
+from airflow_mlpipe.testing.trees import contents
 
 
 def status(method, url, query, data=None, **headers):
@@ -124,14 +126,19 @@ def test_of_two_claims_one_wins(store):
     assert blobs.claim(grant, b"first")
 
 
-def test_names_that_cannot_be_kept_are_refused_before_a_byte_moves(store, tmp_path):
+@pytest.mark.parametrize(
+    "name", ["a.txt", "dot.", "space ", "back\\slash", "line\n", "caf\udce9", "~2e", "~x", "%2F#?"]
+)
+def test_a_name_goes_to_the_blob_that_the_datastore_means(store, tmp_path, name):
     out = tmp_path / "out"
-    out.mkdir()
-    (out / "good").touch()
-    (out / "bad.").touch()
-    with pytest.raises(blobs.TransferError, match="Rename"):
-        blobs.send(out, store.grant_create("out/n", 3600).reveal())
-    assert store.manifest("out/n") is None
+    (out / name / name).mkdir(parents=True)
+    (out / f"{name}{name}").write_bytes(b"x")
+    blobs.send(out, store.grant_create("out/n", 3600).reveal())
+    manifest = store.adopt("out/n", digest_outputs({"n": str(out)})["n"])
+    assert [entry.path for entry in manifest.entries] == [f"{name}{name}"]
+    store.download("out/n", tmp_path / "copy")
+    assert contents(tmp_path / "copy") == contents(out)
+    assert blobs.to_blob_name(f"{name}/{name}") == to_blob_name(f"{name}/{name}")
 
 
 def test_paths_that_lead_out_of_the_folder_are_refused(store, tmp_path):

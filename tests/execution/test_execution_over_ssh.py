@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from airflow_mlpipe.compute.ssh.host import close_hosts
 from airflow_mlpipe.errors import OutputMissingError, StepFailedError, TransientComputeError
 from airflow_mlpipe.execution.finish import finish
 from airflow_mlpipe.execution.lifecycle import begin
+from airflow_mlpipe.execution.planner import plan
 from airflow_mlpipe.execution.run_info import RunInfo, Ticket
 from airflow_mlpipe.execution.watch import Polling, watch
 from airflow_mlpipe.frozen import checked, replaced
@@ -31,10 +34,10 @@ echo made > "$3"
 
 @pytest.fixture(params=["local", "azurite"])
 def workspace(request: pytest.FixtureRequest, tmp_path: Path, sshd: SSHServer) -> Iterator[Workspace]:
-    """A workspace with the targets ``local``, inline, and ``box``, over SSH."""
+    """A workspace with the targets ``local``, inline, and ``box``, over SSH, where the same software is installed."""
     azurite = request.getfixturevalue("azurite") if request.param == "azurite" else None
     plain = make_workspace(tmp_path, request.param, azurite=azurite)
-    box = {"type": "ssh", **sshd.settings, "workdir": str(tmp_path / "far")}
+    box = {"type": "ssh", **sshd.settings, "workdir": str(tmp_path / "far"), "python": sys.executable}
     config: WorkspaceConfig = replaced(plain.config, compute={**plain.config.compute, "box": box})
     (tmp_path / "landing" / "raw" / "sub").mkdir(parents=True)
     (tmp_path / "landing" / "raw" / "a.csv").write_text("1,2\n")
@@ -91,6 +94,33 @@ def test_a_step_there_leaves_the_same_as_one_here_and_is_reused_here(
     assert there.log == f"{workspace.config.compute['box']['user']}@127.0.0.1:" + (
         f"{workspace.config.compute['box']['port']}:{tmp_path}/far/{_key(workspace)}/log.txt"
     )
+
+
+def test_the_software_of_the_host_counts_and_not_ours(tmp_path: Path, sshd: SSHServer, new_run: NewRun) -> None:
+    plain = make_workspace(tmp_path, "local")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    box = {"type": "ssh", **sshd.settings, "workdir": str(tmp_path / "far"), "python": str(python)}
+    config: WorkspaceConfig = replaced(plain.config, compute={"box": box})
+    step = command_step(command="echo x > ${{outputs.model}}/x", compute="box")
+
+    def again(run_id: str) -> StepRecord:
+        try:
+            return run_step(Workspace(config, tmp_path), step, new_run(run_id), [])
+        finally:
+            close_hosts()
+
+    assert [again("r1").decision, again("r2").decision] == ["ran", "reused"]
+    site = next((tmp_path / "venv" / "lib").glob("python*")) / "site-packages"
+    (site / "tool-1.0.dist-info").mkdir()
+    third = again("r3")
+    assert third.decision == "ran"
+    assert "tool" in third.reason
+    away = replaced(plain.config, compute={"box": {**box, "port": 1}})
+    (planned,) = plan(Workspace(away, tmp_path), [step], new_run("r4"))
+    assert planned.decision == "later"
+    assert "127.0.0.1" in planned.reason
+    close_hosts()
 
 
 def _key(workspace: Workspace) -> str:

@@ -112,5 +112,6 @@ def main(arguments: list[str]) -> None:
     about = {"digest": file_digest(own)[1], "python": sys.executable, "version": platform.python_version()}
     say({"mlpipe": {**about, "workdir": str(agent.desk.root), "time": time.time()}})
     with ThreadPoolExecutor(_WORKERS) as pool:
+        pool.submit(agent.delivery.clear)
         for line in sys.stdin.buffer:
             pool.submit(lambda line=line: say(agent.answer(line)))  # type: ignore[misc]

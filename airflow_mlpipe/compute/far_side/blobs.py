@@ -30,7 +30,9 @@ _REASONS: dict[int | str, str] = {
     403: "Azure refuses the signature: it has expired, this machine's clock is wrong, or the network is not allowed",
     404: "it is not there any more",
 }
-_ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\\~\ufffe\uffff\udc80-\udcff]|[. ](?:/|\Z)")
+_CODE = r"(?:0[0-9a-f]|1[0-9a-f]|20|2e|5c|7[ef]|[89a-f][0-9a-f])"
+_UNSAFE = re.compile(rf"[\x00-\x1f\x7f-\x9f\\\ufffe\uffff\udc80-\udcff]|[. ]\Z|~(?={_CODE})")
+_FOLDER = {"x-ms-meta-hdi_isfolder": "true"}
 
 
 class TransferError(OSError):
@@ -56,18 +58,25 @@ def fetch(data: dict[str, Any], place: Path) -> None:
         _copy(file, target)
 
 
+def to_blob_name(path: str) -> str:
+    """Return the name of the blob that holds a path: the same as the datastore's, which cannot come along here."""
+    return "/".join(_UNSAFE.sub(_escape, segment) for segment in path.split("/"))
+
+
+def _escape(match: re.Match[str]) -> str:
+    return "".join(f"~{byte:02x}" for byte in match[0].encode("utf-8", "surrogateescape"))
+
+
 def send(place: Path, data: dict[str, Any]) -> None:
     """Copy an output, if there is one, to where nothing is yet.
 
-    :raises TransferError: if it does not arrive, or a name cannot be kept.
+    :raises TransferError: if it does not arrive.
     """
     files = [("", place)] if place.is_file() else tree_files(place) if place.is_dir() else []
-    odd = [path for path, _ in files if _ODD.search(path)]
-    if odd:
-        raise TransferError(f"{len(odd)} names cannot be kept in Blob Storage, such as {odd[0]!r}. Rename them.")
     for path, file in files:
-        url = f"{data['url']}/{quote(path, safe='/')}" if path else data["url"]
-        if not put(url, data["query"], file):
+        url = f"{data['url']}/{quote(to_blob_name(path.rstrip('/')), safe='/')}" if path else data["url"]
+        made = put(url, data["query"], b"", _FOLDER) if path.endswith("/") else put(url, data["query"], file)
+        if not made:
             raise TransferError(f"{url} is there already, but nobody else should write to it.")
 
 
@@ -77,15 +86,17 @@ def claim(data: dict[str, Any], content: bytes) -> bool:
     return get(data["url"], data["query"]) == content
 
 
-def put(url: str, query: str, source: Path | bytes) -> bool:
+def put(url: str, query: str, source: Path | bytes, marks: dict[str, str] | None = None) -> bool:
     """Create a blob; ``False`` if there was one before.
 
+    :param marks: further headers.
     :raises TransferError: if it does not arrive.
     """
     size = len(source) if isinstance(source, bytes) else source.stat().st_size
     if size > _LARGEST:
         raise TransferError(f"{url} has {size} bytes; a job can write at most {_LARGEST} in one file. Write several.")
     headers = {"x-ms-blob-type": "BlockBlob", "Content-Length": str(size), "Content-Type": "application/octet-stream"}
+    headers.update(marks or {})
     for turn in range(_TRIES):
         with contextlib.closing(io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")) as body:
             status, _ = _ask("PUT", url, query, {**headers, "If-None-Match": "*"}, body)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import os
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from typing import Any
 from airflow_mlpipe.compute.far_side.desk import Desk
 from airflow_mlpipe.compute.far_side.digests import file_digest
 from airflow_mlpipe.compute.far_side.job_folder import remove_tree, valid_key
+
+OLD = 86400.0
+"""Seconds after which what was sent for a job is not waited for any more."""
 
 
 class DamagedError(Exception):
@@ -65,6 +69,16 @@ class Delivery:
         self.desk.remove(key)
         if valid_key(key):
             remove_tree(self._incoming(key))
+
+    def clear(self, age: float = OLD) -> None:
+        """Remove what was sent for jobs that nobody has staged since.
+
+        :param age: seconds in which nothing has arrived for a job. A sender that goes on after that sends it all again.
+        """
+        for folder in self.desk.root.glob(".incoming/*"):
+            with suppress(OSError):
+                if time.time() - max(path.stat().st_mtime for path in (folder, *folder.iterdir())) > age:
+                    remove_tree(folder)
 
     def _incoming(self, key: str) -> Path:
         if not valid_key(key):

@@ -28,6 +28,7 @@ from airflow_mlpipe.compute.ray.request import check_resources, job_request
 from airflow_mlpipe.compute.ray.settings import RaySettings, read_ray_settings
 from airflow_mlpipe.compute.ray.store_target import RayStoreTarget
 from airflow_mlpipe.compute.ray.words import opinion
+from airflow_mlpipe.environment import installed_packages
 from airflow_mlpipe.errors import ComputeError, TransientComputeError
 
 _NOT_SEEN_YET = 60.0
@@ -73,6 +74,10 @@ class RayTarget(FolderTarget):
     def endpoint(self) -> str:
         """The cluster."""
         return f"ray:{self.settings.address}"
+
+    def software(self) -> Mapping[str, str]:
+        """Return what is installed here: only a job could tell what the nodes have."""
+        return installed_packages()
 
     async def submit(self, spec: JobSpec, key: str) -> JobHandle:
         """Start the job, or attach to the one that has this key. Its environment is built first if it must be.

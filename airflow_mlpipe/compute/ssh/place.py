@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from airflow_mlpipe.compute.far_side.job_folder import ExitRecord, valid_key
 from airflow_mlpipe.compute.job_parts import Carried
 from airflow_mlpipe.compute.job_payload import launcher_spec
 from airflow_mlpipe.compute.place import Finished, Place, Settled
-from airflow_mlpipe.environment import EnvironmentDefinition
+from airflow_mlpipe.environment import LISTING, EnvironmentDefinition, read_listing
 from airflow_mlpipe.errors import DataError, EnvironmentBuildError, TransientComputeError
 from airflow_mlpipe.ssh import SSHSettings, load_library
 
@@ -47,6 +47,7 @@ class SSHPlace(Place):
         self.settings, self.workdir, self.python = settings, workdir, python
         self.endpoint = f"ssh://{settings.address}{workdir}"
         self._known: Host | None = None
+        self._software: Mapping[str, str] | None = None
 
     async def _host(self) -> Host:
         """Return the host; importing what speaks SSH takes a while, so it is done when it is first needed."""
@@ -96,6 +97,23 @@ class SSHPlace(Place):
                     "Is there enough memory and space?"
                 )
             await loop.sleep(0.3)
+
+    def software(self) -> Mapping[str, str]:
+        """Return what the host's Python has installed; asked once."""
+        if self._software is None:
+            self._software = loop.run(self._ask_software())
+        return self._software
+
+    async def _ask_software(self) -> Mapping[str, str]:
+        python = (await (await self._host()).about())["python"]
+        done = await self.run([python, "-c", LISTING])
+        try:
+            return read_listing(done.output)
+        except (ValueError, TypeError):
+            said = done.errors.decode("utf-8", "replace").strip()[-500:] or f"exit code {done.code}"
+            raise TransientComputeError(
+                f"On {self.settings.address}: {python} does not say what is installed: {said}"
+            ) from None
 
     async def claimed(self, key: str) -> bool:
         """Whether a launcher has taken the job, or it has ended before one did."""

@@ -18,7 +18,7 @@ from airflow_mlpipe.errors import DataError
 _SINGLE = ""
 """The path of an output that is a file."""
 Left = Mapping[str, Sequence[int | str]]
-"""What the job says that it left: relative path to size and SHA-256."""
+"""What the job says that it left: relative path to size and SHA-256; an empty folder ends with a slash."""
 
 
 def adopt(container: Container, reader: Reader, path: str, left: Left) -> Manifest:
@@ -29,9 +29,9 @@ def adopt(container: Container, reader: Reader, path: str, left: Left) -> Manife
     seen = reader.look(path)
     kind = "file" if set(left) == {_SINGLE} else "folder"
     there = {_SINGLE if kind == "file" else name: blob for name, blob in seen.files.items()} if seen else {}
-    if seen is None or (seen.kind != kind and seen.files) or there.keys() != left.keys():
-        lost = sorted(left.keys() - there.keys())[:3]
-        foreign = sorted(there.keys() - left.keys())[:3]
+    names = {*there, *(f"{folder}/" for folder in (seen.empty if seen else ()))}
+    if seen is None or (seen.kind != kind and seen.files) or names != left.keys():
+        lost, foreign = sorted(left.keys() - names)[:3], sorted(names - left.keys())[:3]
         raise _different(container, path, f"missing: {lost or 'nothing'}, not from the job: {foreign or 'nothing'}")
     digests = {}
     with Lanes(THREADS, MEMORY) as lanes:
@@ -44,9 +44,9 @@ def adopt(container: Container, reader: Reader, path: str, left: Left) -> Manife
             if list(left[name]) != [there[name].size, theirs]:
                 raise _different(container, path, f"{name or path!r} has other bytes")
             digests[name] = ours
-    names = {_SINGLE if kind == "file" else name: name for name in seen.files}
-    reader.learn(seen, {names[name]: digest for name, digest in digests.items()})
-    entries = [FileEntry(names[name], there[name].size, digest) for name, digest in digests.items()]
+    paths = {_SINGLE if kind == "file" else name: name for name in seen.files}
+    reader.learn(seen, {paths[name]: digest for name, digest in digests.items()})
+    entries = [FileEntry(paths[name], there[name].size, digest) for name, digest in digests.items()]
     return Manifest.of(entries, seen.empty, seen.kind)
 
 
