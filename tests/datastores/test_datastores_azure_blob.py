@@ -7,18 +7,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from azure.core.exceptions import ServiceResponseError
-from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest
-from azure.core.rest._http_response_impl import HttpResponseImpl
 from azure.storage.blob import ContentSettings
+from urllib3 import HTTPConnectionPool, HTTPResponse
+from urllib3.exceptions import ProtocolError
 
 from airflow_mlpipe.content import Manifest
 from airflow_mlpipe.content.digest import scan
@@ -69,15 +69,15 @@ def tree(tmp_path: Path) -> Path:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the blobs that are read."""
     names: list[str] = []
-    original = RequestsTransport.send
+    original = HTTPConnectionPool.urlopen
 
-    def counted(self: RequestsTransport, request: Any, **options: Any) -> Any:
-        place, _, query = request.url.partition("?")
-        if request.method == "GET" and "comp=list" not in query:
-            names.append(unquote(place.split("/", 5)[5]))
-        return original(self, request, **options)
+    def counted(self: HTTPConnectionPool, method: str, url: str, *args: Any, **options: Any) -> Any:
+        place, _, query = url.partition("?")
+        if method == "GET" and "comp=list" not in query:
+            names.append(unquote(place.split("/", 3)[3]))
+        return original(self, method, url, *args, **options)
 
-    monkeypatch.setattr(RequestsTransport, "send", counted)
+    monkeypatch.setattr(HTTPConnectionPool, "urlopen", counted)
     return names
 
 
@@ -263,18 +263,19 @@ def test_a_lost_answer_is_a_success(store: AzureBlobDatastore, tmp_path: Path, m
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "small").write_bytes(b"small")
     (tmp_path / "set" / "large").write_bytes(os.urandom(5 << 20))
-    original = RequestsTransport.send
+    original = HTTPConnectionPool.urlopen
     heard: set[str] = set()
 
-    def send(self: RequestsTransport, request: Any, **options: Any) -> Any:
-        answer = original(self, request, **options)
-        place = request.url.rpartition("/")[2]
-        if request.method == "PUT" and place in ("record", "small", "large?comp=blocklist") and place not in heard:
+    def send(self: HTTPConnectionPool, method: str, url: str, *args: Any, **options: Any) -> Any:
+        answer = original(self, method, url, *args, **options)
+        place = url.rpartition("/")[2]
+        if method == "PUT" and place in ("record", "small", "large?comp=blocklist") and place not in heard:
             heard.add(place)
-            raise ServiceResponseError("the connection was reset")
+            answer.close()
+            raise ProtocolError("Connection aborted.", ConnectionResetError("the connection was reset"))
         return answer
 
-    monkeypatch.setattr(RequestsTransport, "send", send)
+    monkeypatch.setattr(HTTPConnectionPool, "urlopen", send)
     assert store.create("record", b"ours")
     assert not store.create("record", b"theirs")
     assert store.upload(tmp_path / "set", "set") == scan(tmp_path / "set")
@@ -282,27 +283,29 @@ def test_a_lost_answer_is_a_success(store: AzureBlobDatastore, tmp_path: Path, m
     assert len(heard) == 3
 
 
-@pytest.mark.parametrize("how", ["short", "flipped", "empty"])
+@pytest.mark.parametrize("how", ["short", "long", "flipped", "empty"])
 def test_what_arrives_damaged_is_refused(
     store: AzureBlobDatastore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     (tmp_path / "a").write_bytes(os.urandom(100_000))
     store.upload(tmp_path / "a", "a")
-    original = HttpResponseImpl.iter_raw
+    original = HTTPResponse.read
 
-    def lie(self: HttpResponseImpl) -> Iterator[bytes]:
-        data = b"".join(original(self))
-        damaged = {"short": data[:-1], "flipped": b"~" + data[1:], "empty": b""}[how]
-        yield data if "comp=list" in self.request.url else damaged
+    def lie(self: HTTPResponse, *args: Any, **options: Any) -> bytes:
+        data = original(self, *args, **options)
+        damaged = {"short": data[:-1], "long": data + b"~", "flipped": b"~" + data[1:], "empty": b""}[how]
+        return damaged if len(data) == 100_000 else data
 
-    monkeypatch.setattr(HttpResponseImpl, "iter_raw", lie)
+    monkeypatch.setattr(HTTPResponse, "read", lie)
     with pytest.raises(DataError, match=r"arrived|did not arrive as they were stored"):
         store.download("a", tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
     assert list(tmp_path.glob(".mlpipe-*")) == []
 
 
-def test_a_blob_that_changes_while_it_is_read_is_refused(store: AzureBlobDatastore, tree: Path, tmp_path: Path) -> None:
+def test_a_blob_that_changes_while_it_is_read_is_refused(
+    store: AzureBlobDatastore, tree: Path, tmp_path: Path, small_pages: list[str]
+) -> None:
     store.upload(tree, "set")
 
     def meddle(_size: int) -> None:
@@ -311,21 +314,78 @@ def test_a_blob_that_changes_while_it_is_read_is_refused(store: AzureBlobDatasto
     with pytest.raises(DataError, match="changed while"):
         store.download("set", tmp_path / "copy", progress=meddle)
     assert not (tmp_path / "copy").exists()
+    assert len(small_pages) > 2
 
 
-def test_a_list_of_many_pages_is_whole(store: AzureBlobDatastore, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = [f"many/{number:03d}" for number in range(50)]
-    for name in names:
-        assert store.create(name, b"")
+@pytest.mark.parametrize("nth", [1, 2, 3])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_copy_is_what_was_listed_or_refused(
+    store: AzureBlobDatastore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth: int, when: str
+) -> None:
+    """One answer lists it all and each blob is read as it was listed: what changes later may not get into the copy."""
+    (tmp_path / "set").mkdir()
+    for name in "abc":
+        (tmp_path / "set" / name).write_bytes(os.urandom(3000))
+    sent = store.upload(tmp_path / "set", "set")
+    original, read = HTTPConnectionPool.urlopen, count(1)
+
+    def meddle(self: HTTPConnectionPool, method: str, url: str, *args: Any, **options: Any) -> Any:
+        meant = method == "GET" and "/set/" in url and next(read) == nth
+        if meant and when == "before":
+            store.replace(url.split("/", 3)[3], b"later")
+        answer = original(self, method, url, *args, **options)
+        if meant and when == "after":
+            store.replace(url.split("/", 3)[3], b"later")
+        return answer
+
+    monkeypatch.setattr(HTTPConnectionPool, "urlopen", meddle)
+    if when == "before":
+        with pytest.raises(DataError, match="changed while"):
+            store.download("set", tmp_path / "copy")
+        assert not (tmp_path / "copy").exists()
+    else:
+        assert store.download("set", tmp_path / "copy") == sent
+        assert scan(tmp_path / "copy") == sent
+
+
+def test_a_service_that_answers_with_another_version_is_not_believed(
+    store: AzureBlobDatastore, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.upload(tree, "set")
+    original = HTTPConnectionPool.urlopen
+
+    def lie(self: HTTPConnectionPool, method: str, url: str, *args: Any, **options: Any) -> Any:
+        answer = original(self, method, url, *args, **options)
+        if url.endswith("/set/a.txt"):
+            answer.headers["ETag"] = '"0x8D000000000000"'
+        return answer
+
+    monkeypatch.setattr(HTTPConnectionPool, "urlopen", lie)
+    with pytest.raises(DataError, match=r"a\.txt.* changed while"):
+        store.download("set", tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Lists come in pages of seven; the requests."""
     pages: list[str] = []
 
     def small_page(method: str, url: str, **options: Any) -> HttpRequest:
-        pages.append(url)
+        if "maxresults=5000" in url:
+            pages.append(url)
         return HttpRequest(method, url.replace("maxresults=5000", "maxresults=7"), **options)
 
     monkeypatch.setattr("azure.core.rest.HttpRequest", small_page)
+    return pages
+
+
+def test_a_list_of_many_pages_is_whole(store: AzureBlobDatastore, small_pages: list[str]) -> None:
+    names = [f"many/{number:03d}" for number in range(50)]
+    for name in names:
+        assert store.create(name, b"")
     assert list(store.keys("many/")) == names
-    assert len(pages) == 8
+    assert len(small_pages) == 8
     summary = store.summary("many")
     assert summary
     assert summary.files == 50

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from copy import copy
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from airflow_mlpipe.datastores.azure_blob.credentials import open_account, secrets_of
@@ -17,14 +18,20 @@ from airflow_mlpipe.redaction import Redactor, quieten_libraries
 
 if TYPE_CHECKING:
     from azure.core.exceptions import AzureError
-    from azure.storage.blob import BlobClient, ContainerClient
+    from azure.core.pipeline import Pipeline
+    from azure.core.rest import HttpRequest, HttpResponse
+    from azure.storage.blob import BlobClient, ContainerClient, ExponentialRetry
+    from urllib3 import HTTPConnectionPool
 
 CONNECTIONS = 32
 BLOCK = 16 << 20
 """Bytes that one request moves."""
 
-_PIECE = 1 << 20
-"""Bytes that are taken from a connection at once; the transport's own 4 KiB cost more time than the network."""
+PIECE = 1 << 20
+"""Bytes that are taken from a connection at once; the SDK's own 4 KiB cost more time than the network."""
+
+_CONNECT, _READ = 20, 60
+"""Seconds until there must be a connection, and until the service must have said something."""
 
 _LARGEST_PUT = 64 << 20
 _ROLES = "Grant the identity the role 'Storage Blob Data Contributor' on the container"
@@ -55,7 +62,7 @@ class Container:
     def __init__(self, settings: BlobSettings) -> None:
         self.settings = settings
         self._lock = threading.Lock()
-        self._client: ContainerClient | None = None
+        self._opened: _Opened | None = None
         self._redactor = Redactor(secrets_of(settings))
 
     def __repr__(self) -> str:
@@ -69,16 +76,22 @@ class Container:
     @property
     def identity(self) -> str:
         """Address of the container, the same for every credential."""
-        return self.client.url.partition("?")[0]
+        return self._open().url
 
     @property
     def client(self) -> ContainerClient:
         """The SDK's client."""
-        if self._client is None:
-            with self._lock:
-                if self._client is None:
-                    self._client = self._open()
-        return self._client
+        return self._open().client
+
+    @property
+    def pipeline(self) -> Pipeline[HttpRequest, HttpResponse]:
+        """The short way to the service, for requests that have what :attr:`headers` says."""
+        return self._open().pipeline
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What every request through the pipeline says."""
+        return self._open().headers
 
     def name_of(self, path: str) -> str:
         """Return the name of the blob at a path of the datastore; for ``""`` the prefix of all."""
@@ -126,39 +139,84 @@ class Container:
         said = ", ".join(str(part) for part in (code, status and f"HTTP {status}") if part)
         return StoreError(f"{what}: {reason}{f' ({said})' if said and said not in reason else ''}")
 
-    def _open(self) -> ContainerClient:
-        from azure.core.pipeline.transport import RequestsTransport  # noqa: PLC0415 - slow, as all of Azure
-        from azure.storage.blob import ContainerClient, ExponentialRetry  # noqa: PLC0415
+    def _open(self) -> _Opened:
+        if self._opened is None:
+            with self._lock:
+                if self._opened is None:
+                    try:
+                        self._opened = _open(self.settings)
+                    except ValueError as error:
+                        reason = self._redactor.clean(str(error))
+                        raise ConfigError(f"Datastore {self.settings.name!r}: {reason}") from None
+        return self._opened
 
-        quieten_libraries()
-        url, credential = open_account(self.settings)
-        proxies, authorities = _surroundings(url)
-        transport = RequestsTransport(
-            connection_timeout=20,
-            read_timeout=60,
-            connection_verify=self.settings.ca_bundle or authorities or True,
-            use_env_settings=False,
-            connection_data_block_size=_PIECE,
-        )
-        transport.open()
-        for adapter in transport.session.adapters.values():
-            adapter.init_poolmanager(CONNECTIONS, CONNECTIONS)  # the usual ten would be closed and opened again
-        try:
-            return ContainerClient(
-                url,
-                self.settings.container,
-                credential=credential,
-                transport=transport,
-                proxies=proxies,
-                retry_policy=ExponentialRetry(
-                    initial_backoff=1, increment_base=2, retry_total=self.settings.retries, random_jitter_range=1
-                ),
-                max_single_put_size=_LARGEST_PUT,
-                max_single_get_size=BLOCK,
-                max_chunk_get_size=BLOCK,
-            )
-        except ValueError as error:
-            raise ConfigError(f"Datastore {self.settings.name!r}: {self._redactor.clean(str(error))}") from None
+
+class _Opened(NamedTuple):
+    url: str
+    client: ContainerClient
+    pipeline: Pipeline[HttpRequest, HttpResponse]
+    headers: Mapping[str, str]
+
+
+def _open(settings: BlobSettings) -> _Opened:
+    """Make the SDK's client, and the short way over the same connections."""
+    from azure.core.pipeline.policies import UserAgentPolicy  # noqa: PLC0415 - slow, as all of Azure
+    from azure.core.pipeline.transport import RequestsTransport  # noqa: PLC0415
+    from azure.storage.blob import ContainerClient  # noqa: PLC0415
+
+    from airflow_mlpipe.datastores.azure_blob.transport import Connections  # noqa: PLC0415 - imports Azure
+
+    quieten_libraries()
+    account, credential = open_account(settings)
+    proxies, authorities = _surroundings(account)
+    verify = settings.ca_bundle or authorities or True
+    connections = Connections(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS)
+    transport = RequestsTransport(
+        connection_timeout=_CONNECT,
+        read_timeout=_READ,
+        connection_verify=verify,
+        use_env_settings=False,
+        connection_data_block_size=PIECE,
+    )
+    transport.open()
+    for scheme in ("https://", "http://"):
+        transport.session.mount(scheme, connections)
+    client = ContainerClient(
+        account,
+        settings.container,
+        credential=credential,
+        transport=transport,
+        proxies=proxies,
+        retry_policy=_retries(settings),
+        max_single_put_size=_LARGEST_PUT,
+        max_single_get_size=BLOCK,
+        max_chunk_get_size=BLOCK,
+    )
+    headers = {
+        "x-ms-version": client.api_version,
+        "Accept": "application/xml",
+        "User-Agent": UserAgentPolicy("airflow-mlpipe").user_agent,
+    }
+    url = client.url.partition("?")[0]
+    return _Opened(url, client, _short_way(client, connections.pool(url, verify, proxies), settings), headers)
+
+
+def _short_way(
+    client: ContainerClient, pool: HTTPConnectionPool, settings: BlobSettings
+) -> Pipeline[HttpRequest, HttpResponse]:
+    """Return a pipeline with what a request cannot do without: retries, the time, the credential."""
+    from azure.core.pipeline import Pipeline  # noqa: PLC0415 - slow
+
+    from airflow_mlpipe.datastores.azure_blob.transport import Dated, PooledTransport  # noqa: PLC0415 - imports Azure
+
+    signing = copy(client._credential_policy)  # noqa: SLF001 - no public way; a copy, as a policy is in one pipeline
+    return Pipeline(PooledTransport(pool, _CONNECT, _READ), [_retries(settings), Dated(), signing])
+
+
+def _retries(settings: BlobSettings) -> ExponentialRetry:
+    from azure.storage.blob import ExponentialRetry  # noqa: PLC0415 - slow
+
+    return ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=settings.retries, random_jitter_range=1)
 
 
 def _surroundings(url: str) -> tuple[dict[str, str], str | None]:

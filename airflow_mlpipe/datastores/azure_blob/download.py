@@ -11,9 +11,9 @@ from pathlib import Path
 from blake3 import blake3
 
 from airflow_mlpipe.content import FileEntry, Manifest
-from airflow_mlpipe.content.digest import hash_file
-from airflow_mlpipe.datastores.azure_blob.container import BLOCK, Container
-from airflow_mlpipe.datastores.azure_blob.fetch import fetch
+from airflow_mlpipe.datastores.azure_blob.arrival import WRITE, Arrival, write_at
+from airflow_mlpipe.datastores.azure_blob.container import BLOCK, PIECE, Container
+from airflow_mlpipe.datastores.azure_blob.fetch import fetch, fetch_pieces
 from airflow_mlpipe.datastores.azure_blob.listing import Blob
 from airflow_mlpipe.datastores.azure_blob.reader import MEMORY, THREADS, Reader, Seen
 from airflow_mlpipe.datastores.base import Progress
@@ -22,8 +22,6 @@ from airflow_mlpipe.datastores.local_records import store_errors
 from airflow_mlpipe.datastores.staging import discarded, put_in_place, renamed, taken
 from airflow_mlpipe.datastores.transfer import sync_all
 from airflow_mlpipe.errors import DataError
-
-_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Download:
@@ -67,62 +65,59 @@ class Download:
             folder.mkdir(parents=True, exist_ok=True)
         places = {name: staged / name if seen.kind == "folder" else staged for name in seen.files}
         count = counted(progress)
-        with Lanes(THREADS, MEMORY) as lanes:
-            small: dict[str, Future[str]] = {}
-            for name, blob in seen.files.items():
-                if blob.size <= BLOCK:
-                    lanes.reserve(2 * blob.size)
-                    small[name] = lanes.submit(2 * blob.size, self._whole, blob, places[name], count)
-                else:
-                    self._in_parts(lanes, blob, places[name], count)
-        digests = {name: small[name].result() if name in small else hash_file(place) for name, place in places.items()}
-        sync_all([*places.values(), *folders])
-        return digests
+        small: dict[str, Future[str]] = {}
+        large: dict[str, Arrival] = {}
+        try:
+            with Lanes(THREADS, MEMORY) as lanes:
+                for name, blob in seen.files.items():
+                    if blob.size > BLOCK:
+                        large[name] = self._in_parts(lanes, blob, places[name], count)
+                    else:
+                        lanes.reserve(2 * blob.size)
+                        small[name] = lanes.submit(2 * blob.size, self._whole, blob, places[name], count)
+        finally:
+            for arrival in large.values():
+                arrival.close()
+        sync_all(folders)
+        return {name: small[name].result() if name in small else large[name].digest for name in places}
 
     def _whole(self, blob: Blob, place: Path, count: Progress) -> str:
         data = fetch(self._container, blob, 0, blob.size) if blob.size else b""
-        writer = os.open(place, _WRITE, 0o666)
+        writer = os.open(place, os.O_WRONLY | WRITE, 0o666)
         try:
-            _write_at(writer, data, 0)
+            write_at(writer, data, 0)
+            os.fsync(writer)
         finally:
             os.close(writer)
         count(len(data))
         return f"blake3:{blake3(data).hexdigest()}"
 
-    def _in_parts(self, lanes: Lanes, blob: Blob, place: Path, count: Progress) -> None:
-        writer = os.open(place, _WRITE, 0o666)
-        try:
-            os.truncate(writer, blob.size)
-        finally:
-            os.close(writer)
+    def _in_parts(self, lanes: Lanes, blob: Blob, place: Path, count: Progress) -> Arrival:
+        arrival = Arrival(place, blob.size, BLOCK)
         for offset in range(0, blob.size, BLOCK):
-            lanes.reserve(2 * BLOCK)
-            lanes.submit(2 * BLOCK, self._part, blob, place, offset, count)
+            lanes.reserve(2 * PIECE)
+            lanes.submit(2 * PIECE, self._part, blob, arrival, offset, count)
+        return arrival
 
-    def _part(self, blob: Blob, place: Path, offset: int, count: Progress) -> None:
-        data = fetch(self._container, blob, offset, min(BLOCK, blob.size - offset))
-        writer = os.open(place, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            _write_at(writer, data, offset)
-        finally:
-            os.close(writer)
-        count(len(data))
+    def _part(self, blob: Blob, arrival: Arrival, offset: int, count: Progress) -> None:
+        for position, piece in fetch_pieces(self._container, blob, offset, min(BLOCK, blob.size - offset)):
+            arrival.write(piece, position)
+            count(len(piece))
+        arrival.land(offset)
 
     def _compare(
         self, seen: Seen, digests: Mapping[str, str], known: Mapping[str, str], include: Sequence[str] | None
     ) -> None:
+        """Compare what arrived with what is known; look again if what was seen may never have been there at once.
+
+        Every blob was read as the version that was seen, and no version comes back: what one answer of the service
+        said is what was read.
+        """
         wrong = [name for name, blob in seen.files.items() if known.get(blob.name, digests[name]) != digests[name]]
         if wrong:
             raise DataError(
                 f"{len(wrong)} of {len(seen.files)} files of {seen.path!r} did not arrive as they were stored "
                 f"({', '.join(wrong[:3])}). Try again; if it stays so, the data in {self._container.shown} is damaged."
             )
-        if self._reader.look(seen.path, include) != seen:
+        if not seen.at_once and self._reader.look(seen.path, include) != seen:
             raise DataError(f"{seen.path!r} changed while it was read. Wait until nobody writes to it, then try again.")
-
-
-def _write_at(writer: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        count = os.pwrite(writer, view, offset)
-        view, offset = view[count:], offset + count

@@ -29,8 +29,21 @@ def fetch(container: Container, blob: Blob, offset: int, size: int) -> bytes:
 
     :raises DataError: if it is another version now, or bytes are missing.
     """
+    return b"".join(piece for _, piece in fetch_pieces(container, blob, offset, size))
+
+
+def fetch_pieces(container: Container, blob: Blob, offset: int, size: int) -> Iterator[tuple[int, bytes]]:
+    """Yield a part of a blob as it arrives, each piece with its offset in the blob.
+
+    :raises DataError: if it is another version now, or there are not exactly so many bytes.
+    """
+    end = position = offset
+    end += size
     with container.errors("read", blob.path or ""), unchanged(blob):
-        data = wire.read_range(container, blob.name, blob.etag, offset, size)
-    if len(data) != size:
-        raise DataError(f"{len(data)} of {size} bytes of {blob.path!r} arrived. Try again.")
-    return data
+        for piece in wire.read_range(container, blob.name, blob.etag, offset, size):
+            if position + len(piece) > end:
+                break
+            yield position, piece
+            position += len(piece)
+    if position != end:
+        raise DataError(f"{position - offset} of {size} bytes of {blob.path!r} arrived. Try again.")

@@ -61,19 +61,34 @@ class Blob(NamedTuple):
 def list_blobs(container: Container, folder: str, most: int | None = None) -> Iterator[Blob]:
     """Yield the blobs below a folder.
 
-    An empty page may be followed by a full one: only a missing marker is the end.
-
     :param folder: path in the datastore, ``""`` for all.
     :param most: stop after so many.
     """
-    start = container.name_of(folder)
-    skip = len(container.settings.prefix and container.name_of("")) + 1 if container.settings.prefix else 0
-    prefix = f"{start}/" if start else ""
     if most is None:
-        for page in _pages(container, prefix):
-            yield from [_blob(element, skip) for element in page.iterfind("Blobs/Blob")]
+        for page in list_pages(container, folder):
+            yield from page
     else:
+        prefix, skip = _range(container, folder)
         yield from islice(_some(container, prefix, skip, most), most)
+
+
+def list_pages(container: Container, folder: str) -> Iterator[list[Blob]]:
+    """Yield the blobs below a folder, those of one answer of the service together.
+
+    An empty page may be followed by a full one: only a missing marker is the end.
+
+    :param folder: path in the datastore, ``""`` for all.
+    """
+    prefix, skip = _range(container, folder)
+    for page in _pages(container, prefix):
+        yield [_blob(element, skip) for element in page.iterfind("Blobs/Blob")]
+
+
+def _range(container: Container, folder: str) -> tuple[str, int]:
+    """Return what the names of a folder's blobs begin with, and how much of it is the datastore's own prefix."""
+    start = container.name_of(folder)
+    skip = len(container.name_of("")) + 1 if container.settings.prefix else 0
+    return f"{start}/" if start else "", skip
 
 
 def _some(container: Container, prefix: str, skip: int, size: int) -> Iterator[Blob]:
@@ -111,7 +126,7 @@ def plain_etag(etag: str | None) -> str:
 
 def _body(container: Container, prefix: str, marker: str, size: int) -> bytes:
     query = f"restype=container&comp=list&include=metadata&maxresults={size}&prefix={quote(prefix, safe='')}"
-    return ask(container, query + (f"&marker={quote(marker, safe='')}" if marker else "")).body
+    return ask(container, query + (f"&marker={quote(marker, safe='')}" if marker else ""))
 
 
 def _marker(body: bytes) -> str:

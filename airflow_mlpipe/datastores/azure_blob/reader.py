@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from blake3 import blake3
 
@@ -19,6 +19,7 @@ from airflow_mlpipe.datastores.azure_blob.listing import (
     UPLOAD_MARK,
     Blob,
     list_blobs,
+    list_pages,
     marks_of,
     plain_etag,
 )
@@ -40,12 +41,14 @@ class Seen:
     :param path: in the datastore.
     :param files: relative path to blob; for a single file its own name.
     :param empty: relative paths of folders without content.
+    :param at_once: one answer of the service says all of it, so it was all there at one moment.
     """
 
     path: str
     kind: Kind
     files: Mapping[str, Blob]
     empty: tuple[str, ...] = ()
+    at_once: bool = field(default=False, compare=False)
 
 
 class Reader:
@@ -73,9 +76,10 @@ class Reader:
         with self._container.errors("read", path):
             if wanted is not None and len(wanted) <= _FEW:
                 return self._some(path, wanted)
-            blobs = [blob for blob in list_blobs(self._container, path) if not blob.own]
+            pages = list(list_pages(self._container, path))
+            blobs = [blob for page in pages for blob in page if not blob.own]
             if blobs or not path:
-                seen = _folder(path, blobs)
+                seen = replace(_folder(path, blobs), at_once=len(pages) == 1)
                 return seen if wanted is None else _only(seen, wanted)
             return self._single(path, wanted)
 
@@ -152,9 +156,9 @@ class Reader:
         if blob is None:
             return None
         if blob.folder:
-            return Seen(path, "folder", {})
+            return Seen(path, "folder", {}, at_once=True)
         name = path.rpartition("/")[2]
-        return Seen(path, "file", {name: blob}) if wanted is None or name in wanted else None
+        return Seen(path, "file", {name: blob}, at_once=True) if wanted is None or name in wanted else None
 
     def _some(self, path: str, wanted: set[str]) -> Seen | None:
         """Ask for a few files by name."""
@@ -219,4 +223,5 @@ def _folders(paths: Iterable[str]) -> set[str]:
 
 
 def _only(seen: Seen, wanted: set[str]) -> Seen:
-    return Seen(seen.path, seen.kind, {path: blob for path, blob in seen.files.items() if path in wanted})
+    files = {path: blob for path, blob in seen.files.items() if path in wanted}
+    return replace(seen, files=files, empty=())
