@@ -22,6 +22,8 @@ from airflow_mlpipe.datastores.local_records import store_errors
 from airflow_mlpipe.datastores.staging import discarded, put_in_place, renamed, taken
 from airflow_mlpipe.datastores.transfer import sync_all
 from airflow_mlpipe.errors import DataError
+_PART = 32 << 20
+"""Bytes of a large file that one request brings; they are written as they arrive, so they need no memory."""
 
 
 class Download:
@@ -93,14 +95,14 @@ class Download:
         return f"blake3:{blake3(data).hexdigest()}"
 
     def _in_parts(self, lanes: Lanes, blob: Blob, place: Path, count: Progress) -> Arrival:
-        arrival = Arrival(place, blob.size, BLOCK)
-        for offset in range(0, blob.size, BLOCK):
+        arrival = Arrival(place, blob.size, _PART)
+        for offset in range(0, blob.size, _PART):
             lanes.reserve(2 * PIECE)
             lanes.submit(2 * PIECE, self._part, blob, arrival, offset, count)
         return arrival
 
     def _part(self, blob: Blob, arrival: Arrival, offset: int, count: Progress) -> None:
-        for position, piece in fetch_pieces(self._container, blob, offset, min(BLOCK, blob.size - offset)):
+        for position, piece in fetch_pieces(self._container, blob, offset, min(_PART, blob.size - offset)):
             arrival.write(piece, position)
             count(len(piece))
         arrival.land(offset)

@@ -28,7 +28,7 @@ from airflow_mlpipe.datastores.lanes import Lanes
 from airflow_mlpipe.datastores.paths import check_include
 from airflow_mlpipe.errors import DataError
 
-THREADS = 16
+THREADS = 32
 MEMORY = 96 << 20
 _FEW = 16
 """Files that are asked for one by one; for more of them the whole folder is listed."""
