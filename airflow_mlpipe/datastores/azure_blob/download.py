@@ -22,6 +22,7 @@ from airflow_mlpipe.datastores.local_records import store_errors
 from airflow_mlpipe.datastores.staging import discarded, put_in_place, renamed, taken
 from airflow_mlpipe.datastores.transfer import sync_all
 from airflow_mlpipe.errors import DataError
+
 _PART = 32 << 20
 """Bytes of a large file that one request brings; they are written as they arrive, so they need no memory."""
 
