@@ -82,7 +82,14 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "boolean",
                         "example": None,
                         "default": "True",
-                    }
+                    },
+                    "callback_modules": {
+                        "description": "Modules whose functions pipelines may name as callbacks, with commas.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "mlpipe_callbacks,acme.alerts",
+                        "default": "mlpipe_callbacks",
+                    },
                 },
             }
         },

@@ -23,7 +23,7 @@ from airflow_mlpipe.generator.names import is_identifier
 LINE_LENGTH = 88
 """Width of generated files: the default of ``ruff format`` and Black, so that nobody's formatter touches them."""
 
-CONSTRUCTORS = frozenset({"Asset", "Param", "pendulum.datetime", "timedelta"})
+CONSTRUCTORS = frozenset({"Asset", "Param", "callback", "changed_data", "pendulum.datetime", "timedelta"})
 """The only calls that may stand inside a value."""
 
 _MAX_DEPTH = 50

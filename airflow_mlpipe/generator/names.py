@@ -14,7 +14,10 @@ _MAX_LENGTH = 60
 _SOFT_KEYWORDS = ("_", "case", "match", "type")
 """Written out: the standard library's list grows, and the same spec must give the same bytes on every Python."""
 _TAKEN = frozenset(
-    {"Asset", "DAG", "Param", "TaskGroup", "pendulum", "timedelta", "plan", "__doc__", *keyword.kwlist, *_SOFT_KEYWORDS}
+    {
+        *("Asset", "DAG", "Param", "TaskGroup", "callback", "changed_data", "pendulum", "timedelta"),
+        *("plan", "__doc__", *keyword.kwlist, *_SOFT_KEYWORDS),
+    }
 )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_mlpipe.generator.date_range import date_range
 from airflow_mlpipe.generator.literals import Call
 from airflow_mlpipe.spec.expressions import RunFieldRef, parse
 from airflow_mlpipe.spec.model import Parameter, PipelineSpec
@@ -65,12 +66,21 @@ def _param(parameter: Parameter) -> Call:
     schema |= {key: value for key, value in limits.items() if value is not None}
     if parameter.enum:
         schema["enum"] = [*parameter.enum, *([None] if may_be_empty else [])]
+    schema |= _date_schema(parameter)
     if binding is not None:
         schema[DEFAULT_KEY] = binding
     description = _description(parameter, binding)
     if description:
         schema["description"] = description
     return Call("Param", _default(parameter, binding), schema)
+
+
+def _date_schema(parameter: Parameter) -> dict[str, str]:
+    """A format for the form's calendar; JSON Schema has no limits of dates, so they are a pattern."""
+    if parameter.format is None:
+        return {}
+    pattern = date_range(parameter.earliest, parameter.latest)
+    return {"format": parameter.format, **({"pattern": pattern} if pattern else {})}
 
 
 def _default(parameter: Parameter, binding: str | None) -> tuple[Any, ...]:
@@ -85,7 +95,10 @@ def _description(parameter: Parameter, binding: str | None) -> str:
         empty = f"Empty: {binding} of the run."
     elif parameter.optional:
         empty = "Empty: not given to the steps."
-    return " ".join(part for part in (parameter.description, empty) if part)
+    limits = {"From": parameter.earliest, "until": parameter.latest}
+    words = " ".join(f"{word} {date}" for word, date in limits.items() if date is not None)
+    dates = f"{words[:1].upper()}{words[1:]}." if words else ""
+    return " ".join(part for part in (parameter.description, dates, empty) if part)
 
 
 def _binding(default: object) -> str | None:

@@ -16,6 +16,7 @@ from airflow_mlpipe.generator.literals import Call
 from airflow_mlpipe.generator.names import variable_names
 from airflow_mlpipe.generator.parameters import run_params
 from airflow_mlpipe.generator.paths import Relocation
+from airflow_mlpipe.generator.picture import picture
 from airflow_mlpipe.generator.roles import Roles, roles_of
 from airflow_mlpipe.generator.scheduling import (
     dag_arguments,
@@ -77,6 +78,7 @@ class DagPlan:
     :param reasons: why, for each pair: which data flows, or that only the order matters; may be empty.
     :param roles: what the pipeline is for.
     :param environment: of mlpipe.toml, for which the file is written; empty for none.
+    :param picture: the graph in lines of text; empty for a single step, and for more than fit a screen.
     """
 
     spec: PipelineSpec
@@ -95,6 +97,7 @@ class DagPlan:
     roles: Roles = field(default_factory=Roles)
     version: str = field(default=__version__)
     environment: str = ""
+    picture: tuple[str, ...] = ()
 
     @property
     def airflow_names(self) -> list[str]:
@@ -104,8 +107,8 @@ class DagPlan:
 
     @property
     def operators(self) -> list[str]:
-        """The operator classes in use, sorted."""
-        return sorted({task.operator for task in self.tasks})
+        """What the file imports of our operators: the classes in use, and ``callback`` where there is one; sorted."""
+        return sorted({task.operator for task in self.tasks} | ({"callback"} if self.uses("callback") else set()))
 
     def uses(self, function: str) -> bool:
         """Whether an argument of the DAG or of a task is a call of this constructor."""
@@ -151,6 +154,7 @@ def plan_dag(spec: PipelineSpec, folder: Path, environment: str = "") -> DagPlan
         reasons=tuple(_reasons(spec)),
         roles=roles_of(spec),
         environment=environment,
+        picture=tuple(picture(spec.steps)),
     )
 
 

@@ -75,6 +75,7 @@ class Renderer:
             "identifier": _coded(identifier),
             "comment": _coded(comment),
             "prose": _coded(prose),
+            "drawn": _coded(drawn),
             "edge": _coded(edge),
             "blanks": _coded(blanks),
             "length": len,
@@ -127,6 +128,11 @@ def prose(text: str, indent: int = 0) -> str:
         folded, LINE_LENGTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
     )
     return "\n".join(escape(line) for line in wrapped)
+
+
+def drawn(line: str) -> str:
+    """Return a line of a picture in the docstring: its blanks stay, nothing in it can end the string."""
+    return escape(line, '"').rstrip()
 
 
 def blanks(columns: int) -> str:

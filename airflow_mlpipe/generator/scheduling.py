@@ -30,6 +30,8 @@ def dag_arguments(spec: PipelineSpec) -> dict[str, Any]:
         "schedule": _schedule(spec),
         "start_date": moment(start, zone) if start else None,
         "end_date": moment(block.end_date, zone) if block.end_date else None,
+        "on_failure_callback": callback(block.on_failure),
+        "on_success_callback": callback(block.on_success),
         "tags": list(dict.fromkeys([*block.tags, *(_tag(*item) for item in spec.tags.items())])),
     }
     return {key: value for key, value in arguments.items() if value or key == "schedule"}
@@ -70,6 +72,11 @@ def asset(name: str) -> Call:
     return Call("Asset", (), {"name": name, "uri": f"mlpipe://{name}"})
 
 
+def callback(name: str | None) -> Call | None:
+    """Return what Airflow calls for a function that the spec names; the function is imported when it is called."""
+    return None if name is None else Call("callback", (name,))
+
+
 def moment(value: datetime, zone: str) -> Call:
     """Return ``pendulum.datetime(2013, 2, 1, tz="America/New_York")``; naive dates are meant in that zone."""
     local = value if value.tzinfo is None else value.astimezone(ZoneInfo(zone))
@@ -93,6 +100,9 @@ def _schedule(spec: PipelineSpec) -> Any:
         return None
     if schedule.assets:
         return [asset(name) for name in schedule.assets]
+    if schedule.data is not None:
+        found = {"path": schedule.data, "poll_interval": schedule.poll_interval}
+        return [Call("changed_data", (dag_id_of(spec),), found)]
     return schedule.expression if schedule.every is None else duration(schedule.every)
 
 
@@ -113,5 +123,8 @@ def _task_arguments(spec: PipelineSpec, options: StepOptions) -> dict[str, Any]:
         "queue": options.queue or block.queue,
         "priority_weight": options.priority_weight,
         "execution_timeout": None if options.execution_timeout is None else duration(options.execution_timeout),
+        "on_failure_callback": callback(options.on_failure),
+        "on_success_callback": callback(options.on_success),
+        "on_retry_callback": callback(options.on_retry),
     }
     return {key: value for key, value in arguments.items() if value is not None}

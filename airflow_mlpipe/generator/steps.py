@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import fields
 
-from airflow_mlpipe.frozen import default_of, keys, said
+from airflow_mlpipe.frozen import default_of, said
 from airflow_mlpipe.generator.paths import Relocation
 from airflow_mlpipe.spec.step import Branch, InputData, InputValue, OutputData, Step
 

@@ -1,6 +1,7 @@
 """Airflow operators: the steps of a pipeline, and the plan before them."""
 
 from airflow_mlpipe.operators.branch import BranchOperator
+from airflow_mlpipe.operators.callbacks import callback
 from airflow_mlpipe.operators.command import CommandOperator
 from airflow_mlpipe.operators.data_transfer import DataTransferOperator
 from airflow_mlpipe.operators.garbage_collection import GarbageCollectionOperator
@@ -22,4 +23,5 @@ __all__ = [
     "PythonScriptOperator",
     "ScoreOperator",
     "TrainOperator",
+    "callback",
 ]

@@ -185,7 +185,7 @@ class _Application:
     def _schedule(self, block: AirflowBlock) -> Schedule | None:
         wanted, place = self.changes.schedule, self.changes.place / "schedule"
         if wanted is None:
-            return block.schedule
+            return self._move_schedule(block.schedule)
         trigger = read_trigger(wanted, place, Faults()) if wanted is not False else None
         if trigger is None:
             return None
@@ -214,14 +214,19 @@ class _Application:
 
     def _move(self, value: Any) -> Any:
         """Return data at the datastore that replaces its own; everything else as it is."""
-        if not isinstance(value, InputData | OutputData):
+        if not isinstance(value, InputData | OutputData) or not value.path:
             return value
-        match = _DATASTORE.match(value.path or "")
+        return replaced(value, path=self._moved(value.path))
+
+    def _move_schedule(self, schedule: Schedule | None) -> Schedule | None:
+        if schedule is None or schedule.data is None:
+            return schedule
+        return replaced(schedule, data=self._moved(schedule.data))
+
+    def _moved(self, path: str) -> str:
+        match = _DATASTORE.match(path)
         new = self.changes.datastore.get(match["name"]) if match else None
-        if match is None or new is None:
-            return value
-        rest = match.string[match.end() :]
-        return replaced(value, path=f"azureml://datastores/{new}/{rest}")
+        return path if match is None or new is None else f"azureml://datastores/{new}/{path[match.end() :]}"
 
     def _options(self, options: StepOptions) -> StepOptions:
         if options.pool is None:
@@ -235,9 +240,9 @@ def _replaced(names: Mapping[str, str], old: str | None) -> str | None:
 
 def _datastores(spec: PipelineSpec) -> set[str]:
     places = [value for step in spec.steps for value in (*step.inputs.values(), *step.outputs.values())]
-    found = (
-        _DATASTORE.match(value.path) for value in places if isinstance(value, InputData | OutputData) and value.path
-    )
+    paths = [value.path for value in places if isinstance(value, InputData | OutputData)]
+    watched = spec.airflow.schedule.data if spec.airflow.schedule else None
+    found = (_DATASTORE.match(path) for path in (*paths, watched) if path)
     return {match["name"] for match in found if match}
 
 

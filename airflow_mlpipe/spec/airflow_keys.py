@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_mlpipe.frozen import replaced
+from airflow_mlpipe.spec.callbacks import callback_name
 from airflow_mlpipe.spec.diagnostics import Faults, Place
 from airflow_mlpipe.spec.documents import AirflowKeys
 from airflow_mlpipe.spec.jobs import is_dag_id
@@ -67,6 +68,8 @@ def read_airflow(keys: AirflowKeys | None, place: Place, faults: Faults) -> Airf
         retry_delay=duration(keys.retry_delay, place / "retry_delay", faults),
         pool=keys.pool,
         queue=keys.queue,
+        on_failure=callback_name(keys.on_failure, place / "on_failure", faults),
+        on_success=callback_name(keys.on_success, place / "on_success", faults),
         template=keys.template,
         dag_id=keys.dag_id,
     )

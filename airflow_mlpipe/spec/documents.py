@@ -68,6 +68,14 @@ class Settings(Raw):
     on_finalize: Any = refused("write it as a last job with 'airflow: {run_after: [...]}'.")
 
 
+class DateKeys(Raw):
+    """``airflow: {params: {<input>: ...}}``: an input of type string that is a date."""
+
+    format: Literal["date", "date-time"] = Field(description="date: 2013-02-01; date-time: 2013-02-01T06:00:00Z.")
+    min: Any = free("First allowed date, of a date only.")
+    max: Any = free("Last allowed date, of a date only.")
+
+
 class AirflowKeys(Raw):
     """``airflow:`` at the top: what Azure ML has no word for."""
 
@@ -86,6 +94,9 @@ class AirflowKeys(Raw):
     retry_delay: Any = free("Between tries: seconds, or text such as 30s, 5m, 1h.")
     pool: Text | None = Field(None, description="Airflow pool.")
     queue: Text | None = Field(None, description="Airflow queue.")
+    on_failure: Any = free("Function to call when a run has failed, 'module.function'.")
+    on_success: Any = free("Function to call when a run has succeeded, 'module.function'.")
+    params: Entries = Field(default_factory=dict, description="Inputs that are dates, by name.")
     template: Template = Field("general", description="Template of the DAG file.")
     dag_id: Text | None = Field(None, description="Name of the DAG; without it the pipeline's name.")
 
@@ -110,6 +121,9 @@ class JobAirflowKeys(Raw):
     queue: Text | None = Field(None, description="Airflow queue.")
     priority_weight: int | None = Field(None, description="Airflow priority.")
     execution_timeout: Any = free("Airflow ends the task after this: seconds or text such as 2h.")
+    on_failure: Any = free("Function to call when the task has failed, 'module.function'.")
+    on_success: Any = free("Function to call when the task has succeeded; a reused step is skipped and calls none.")
+    on_retry: Any = free("Function to call when the task is tried again, 'module.function'.")
     partitions: Entries = Field(default_factory=dict, description="Which files of an input belong to a run.")
     identity: dict[str, Identity] = Field(
         default_factory=dict, description="How an input counts for reuse: by bytes, by markers, or not at all."

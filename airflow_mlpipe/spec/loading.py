@@ -10,6 +10,7 @@ from typing import Any
 from airflow_mlpipe.errors import SpecError
 from airflow_mlpipe.spec.airflow_keys import read_airflow, scheduled
 from airflow_mlpipe.spec.components import ComponentReader, read_declared_outputs
+from airflow_mlpipe.spec.date_params import with_dates
 from airflow_mlpipe.spec.diagnostics import Faults, Place
 from airflow_mlpipe.spec.documents import Settings
 from airflow_mlpipe.spec.graph import GraphLowerer, finished
@@ -93,7 +94,7 @@ class _Loader:
         faults, place = self._faults, self._place
         keys = validate(PipelineDocument, self._data, place, faults)
         airflow = read_airflow(keys.airflow if keys else None, place / "airflow", faults)
-        inputs = self._inputs()
+        inputs = self._inputs(keys.airflow.params if keys and keys.airflow else {})
         if self._overrides is not None:
             airflow = scheduled(airflow, self._overrides, faults)
         steps = self._steps(keys, inputs)
@@ -136,10 +137,11 @@ class _Loader:
             defaults = Defaults(given.compute or defaults.compute, given.force_rerun or defaults.force_rerun)
         return GraphLowerer(scope, defaults, faults).lower(drafts, place / "jobs")
 
-    def _inputs(self) -> dict[str, Port | None]:
+    def _inputs(self, dates: dict[str, Any]) -> dict[str, Port | None]:
         overrides, faults = self._overrides, self._faults
         given = overrides.given if overrides else frozenset()
         inputs = read_pipeline_inputs(_section(self._data, "inputs"), self._source, faults, given)
+        inputs = with_dates(inputs, dates, self._place, faults)
         if overrides is None or self._schedule is None:
             return inputs
         here, there = self._schedule.parent.resolve(), self._path.parent.resolve()

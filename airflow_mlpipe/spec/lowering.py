@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_mlpipe.frozen import replaced
 from airflow_mlpipe.spec.bindings import InputBinder
+from airflow_mlpipe.spec.callbacks import callback_name
 from airflow_mlpipe.spec.checks import PortTexts
 from airflow_mlpipe.spec.diagnostics import Faults, Place
 from airflow_mlpipe.spec.documents import JobAirflowKeys
@@ -147,6 +148,10 @@ class StepLowerer:
             "queue": airflow.queue,
             "priority_weight": airflow.priority_weight,
             "execution_timeout": duration(airflow.execution_timeout, place / "execution_timeout", self._faults),
+            **{
+                key: callback_name(getattr(airflow, key), place / key, self._faults)
+                for key in ("on_failure", "on_success", "on_retry")
+            },
         }
         return replaced(self._defaults.options, **{key: value for key, value in said.items() if value is not None})
 

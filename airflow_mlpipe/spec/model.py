@@ -4,6 +4,7 @@ The raw shapes of the YAML are in :mod:`airflow_mlpipe.spec.documents`; the step
 """
 
 import math
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,15 @@ from airflow_mlpipe.spec.step import InputData, Scalar, ScalarType, Step
 
 Template = Literal["general", "retraining", "batch_scoring", "champion_challenger", "data_ingestion", "many_models"]
 
+DateFormat = Literal["date", "date-time"]
+
+_DATES = {
+    "date": (re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}"), "2013-02-01"),
+    "date-time": (
+        re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})"),
+        "2013-02-01T06:00:00Z",
+    ),
+}
 _NUMERIC = ("integer", "number")
 
 
@@ -72,6 +82,9 @@ class Parameter(Strict, frozen=True, kw_only=True):
     :param max: largest allowed value, of a number only.
     :param enum: the only allowed values; empty: all.
     :param optional: no value at all (``None``) is allowed.
+    :param format: of text that is a date (``2013-02-01``) or a moment (``2013-02-01T06:00:00Z``).
+    :param earliest: first allowed date, of a date only.
+    :param latest: last allowed date, of a date only.
     """
 
     type: ScalarType
@@ -81,6 +94,9 @@ class Parameter(Strict, frozen=True, kw_only=True):
     enum: tuple[Scalar, ...] = ()
     description: str = ""
     optional: bool = False
+    format: DateFormat | None = None
+    earliest: str | None = None
+    latest: str | None = None
 
     @property
     def is_required(self) -> bool:
@@ -100,6 +116,8 @@ class Parameter(Strict, frozen=True, kw_only=True):
         if typed is None:
             raise ParameterError(f"must be {_WORDS[self.type]}, got {value!r}.")
         self._check_range(typed)
+        if self.format is not None:
+            self._check_date(str(typed))
         if self.enum and typed not in self.enum:
             raise ParameterError(f"must be one of {', '.join(repr(item) for item in self.enum)}, got {value!r}.")
         return typed
@@ -112,6 +130,20 @@ class Parameter(Strict, frozen=True, kw_only=True):
         if self.max is not None and value > self.max:
             raise ParameterError(f"must be at most {self.max}, got {value!r}.")
 
+    def _check_date(self, text: str) -> None:
+        assert self.format is not None
+        pattern, example = _DATES[self.format]
+        try:
+            if not pattern.fullmatch(text):
+                raise ValueError
+            datetime.fromisoformat(text.replace("Z", "+00:00"))
+        except ValueError:
+            raise ParameterError(f"must be a {self.format} such as {example}, got {text!r}.") from None
+        if self.earliest is not None and text < self.earliest:
+            raise ParameterError(f"must not be before {self.earliest}, got {text!r}.")
+        if self.latest is not None and text > self.latest:
+            raise ParameterError(f"must not be after {self.latest}, got {text!r}.")
+
 
 class StepOptions(Strict, frozen=True, kw_only=True):
     """What Airflow is told about a step; none of it counts for the step's identity. ``None``: the pipeline's default.
@@ -121,6 +153,7 @@ class StepOptions(Strict, frozen=True, kw_only=True):
     :param documentation: shown with the task, Markdown.
     :param retry_delay: seconds between tries.
     :param execution_timeout: seconds after which Airflow ends the task; ``Step.timeout`` ends the job itself.
+    :param on_failure: function to call, ``module.function``; ``on_success`` and ``on_retry`` likewise.
     """
 
     run_after: tuple[str, ...] = ()
@@ -132,20 +165,27 @@ class StepOptions(Strict, frozen=True, kw_only=True):
     queue: str | None = None
     priority_weight: int | None = None
     execution_timeout: float | None = None
+    on_failure: str | None = None
+    on_success: str | None = None
+    on_retry: str | None = None
 
 
 class Schedule(Strict, frozen=True, kw_only=True):
-    """When a pipeline starts by itself; exactly one of ``expression``, ``every`` and ``assets`` is set.
+    """When a pipeline starts by itself; exactly one of ``expression``, ``every``, ``assets`` and ``data`` is set.
 
     :param expression: five cron fields or an Airflow preset (``@monthly``).
     :param every: seconds between starts, counted from the start date.
     :param assets: registered datasets and models, ``dataset/<name>``; a run starts when each has a new version.
+    :param data: a place in a datastore; a run starts when what lies there has changed and come to rest.
+    :param poll_interval: seconds between two looks at ``data``.
     :param time_zone: IANA name in which ``expression`` and naive dates are meant.
     """
 
     expression: str | None = None
     every: float | None = None
     assets: tuple[str, ...] = ()
+    data: str | None = None
+    poll_interval: float = 300.0
     time_zone: str = "UTC"
 
 
@@ -155,6 +195,7 @@ class AirflowBlock(Strict, frozen=True, kw_only=True):
     :param start_date: naive: in the schedule's time zone.
     :param end_date: like ``start_date``.
     :param retry_delay: seconds.
+    :param on_failure: function to call when a run has failed, ``module.function``; ``on_success`` likewise.
     """
 
     schedule: Schedule | None = None
@@ -168,6 +209,8 @@ class AirflowBlock(Strict, frozen=True, kw_only=True):
     retry_delay: float | None = None
     pool: str | None = None
     queue: str | None = None
+    on_failure: str | None = None
+    on_success: str | None = None
     template: Template = "general"
     dag_id: str | None = None
 

@@ -108,6 +108,17 @@ def _url(text: str, place: Place, faults: Faults) -> str | None:
     return text
 
 
+def datastore_path(text: str, place: Place, faults: Faults) -> str | None:
+    """Check a path that must lie in a datastore below its root; ``None`` if it does not."""
+    match = _DATASTORE.fullmatch(text)
+    segments = match[2].strip("/").split("/") if match else []
+    if match is None or {"", ".", ".."} & set(segments):
+        form = "azureml://datastores/<name>/paths/<path>, without '.' and '..'"
+        faults.add(place, "MLP124", f"'{text}' is no place in a datastore; write {form}.")
+        return None
+    return f"azureml://datastores/{match[1]}/paths/{'/'.join(segments)}"
+
+
 def data_path(text: str, source: Source, place: Place, faults: Faults) -> str | None:
     """Check the path of a data input and bring it to its one form; ``None`` if it is none of the allowed ones."""
     match = _DATASTORE.fullmatch(text)

@@ -11,15 +11,17 @@ from pydantic import BeforeValidator, Field
 from airflow_mlpipe.spec.diagnostics import Faults, Place, listed
 from airflow_mlpipe.spec.documents import AssetName, Raw, Text, free
 from airflow_mlpipe.spec.model import Schedule
+from airflow_mlpipe.spec.paths import datastore_path
 from airflow_mlpipe.spec.structure import describe, known, validate
-from airflow_mlpipe.spec.times import time_zone
+from airflow_mlpipe.spec.times import duration, time_zone
 
 PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
-LATER_TRIGGERS = ("on_data_change",)
 
 _RANDOM = re.compile(r"(?<![A-Za-z])[RrHh](?![A-Za-z])")
 """croniter's random fields: a schedule that nobody could foresee."""
 _DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
+_KINDS = "'cron', 'recurrence', 'on_dataset' or 'on_data_change'"
+_POLL_INTERVAL = 300.0
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86400, "week": 604800}
 
 
@@ -70,7 +72,15 @@ class OnDatasetKeys(Raw):
     models: list[AssetName] = Field(default_factory=list, description="Models; each new version starts a run.")
 
 
-Trigger = CronKeys | RecurrenceKeys | OnDatasetKeys
+class OnDataChangeKeys(Raw):
+    """``{type: on_data_change, ...}``: Azure ML v1's ``Schedule`` with a ``datastore``; v2 has no such trigger."""
+
+    type: Literal["on_data_change"] = Field(description="on_data_change.")
+    path: Text = Field(description="What to watch, with all below it: azureml://datastores/<name>/paths/<path>.")
+    poll_interval: Any = free("Between two looks: seconds, or text such as 30s, 5m; default 5m, as in Azure ML v1.")
+
+
+Trigger = CronKeys | RecurrenceKeys | OnDatasetKeys | OnDataChangeKeys
 
 
 def _cron(text: str, place: Place, faults: Faults) -> str:
@@ -167,17 +177,21 @@ def _trigger(value: dict[str, Any], place: Place, faults: Faults) -> Trigger | N
         if keys is not None and not keys.datasets and not keys.models:
             faults.add(place, "MLP022", "one of 'datasets', 'models' is missing: the names to wait for.", of_key=True)
         return keys
-    if kind in LATER_TRIGGERS:
-        faults.add(
-            place / "type",
-            "MLP026",
-            f"schedules of type {kind!r} are not supported yet; supported: 'cron', 'recurrence', 'on_dataset'.",
-        )
-    elif kind is None:
-        faults.add(place, "MLP022", "the key 'type' is missing: 'cron' or 'recurrence'.", of_key=True)
+    if kind == "on_data_change":
+        return validate(OnDataChangeKeys, value, place, faults)
+    if kind is None:
+        faults.add(place, "MLP022", f"the key 'type' is missing: {_KINDS}.", of_key=True)
     else:
-        faults.add(place / "type", "MLP024", f"must be 'cron' or 'recurrence', got {describe(kind)}.")
+        faults.add(place / "type", "MLP024", f"must be {_KINDS}, got {describe(kind)}.")
     return None
+
+
+def _data_change(keys: OnDataChangeKeys, place: Place, faults: Faults) -> Schedule:
+    path = datastore_path(keys.path, place / "path", faults)
+    seconds = duration(keys.poll_interval, place / "poll_interval", faults)
+    if seconds == 0:
+        faults.add(place / "poll_interval", "MLP024", "must be longer than 0.")
+    return Schedule(data=path, poll_interval=seconds or _POLL_INTERVAL)
 
 
 def read_trigger(value: Any, place: Place, faults: Faults) -> Trigger | None:
@@ -200,6 +214,8 @@ def build_schedule(keys: Trigger, start: datetime | None, place: Place, faults: 
     if isinstance(keys, OnDatasetKeys):
         named = [f"dataset/{name}" for name in keys.datasets] + [f"model/{name}" for name in keys.models]
         return Schedule(assets=tuple(dict.fromkeys(named)))
+    if isinstance(keys, OnDataChangeKeys):
+        return _data_change(keys, place, faults)
     if isinstance(keys, RecurrenceKeys):
         return _recurrence(keys, start, place, faults)
     here = place / "expression" if place.text is None else place

@@ -27,8 +27,9 @@ from airflow_mlpipe.operators import (
     OrphanSweepOperator,
     PlanOperator,
     PythonScriptOperator,
+    callback,
 )
-from airflow_mlpipe.sensors import DataChangedSensor
+from airflow_mlpipe.sensors import DataChangedSensor, changed_data
 
 TEXT = Param("x", type="string")
 RAW = Param(None, type=["string", "null"], pattern="^azureml:", mlpipe_data=True)
@@ -119,6 +120,22 @@ for dag_id, waiting in (("held", {"deferrable": False}), ("deferred", {"defer_af
 with DAG("watching", schedule=None):
     DataChangedSensor(task_id="new", path="azureml://datastores/landing/paths/new", poke_interval=0.5)
 
+ARRIVALS = changed_data("changed", path="azureml://datastores/landing/paths/arrivals", poll_interval=0.5)
+
+with DAG("changed", schedule=[ARRIVALS]):
+    count = CommandOperator(
+        task_id="count",
+        command="find ${{inputs.raw}} -type f | sort > ${{outputs.o}}/names",
+        inputs={"raw": {"path": "azureml://datastores/landing/paths/arrivals"}},
+        outputs={"o": {}},
+    )
+    PlanOperator(task_id="plan") >> count
+
+with DAG("alerting", schedule=None, on_failure_callback=callback("mlpipe_callbacks.run_failed")):
+    CommandOperator(
+        task_id="broken", command="exit 3", on_failure_callback=callback("mlpipe_callbacks.alerts.task_failed")
+    )
+
 with DAG("sweeping", schedule=None):
     OrphanSweepOperator(task_id="sweep", grace=1)
 
@@ -167,6 +184,18 @@ class RealAirflow:
         return [Path("/proc", pid) for pid in pids if pid] if len(pids) == 2 else []
 
 
+def write_callbacks(package: Path, alarms: Path) -> None:
+    """Write functions that leave a file for each call."""
+    package.mkdir()
+    alarms.mkdir()
+    function = (
+        "from pathlib import Path\n\n\ndef {name}(context):\n"
+        "    run = context['dag_run'].run_id\n    Path({place!r}, f'{name} {{run}}').touch()\n"
+    )
+    for file, name in (("__init__.py", "run_failed"), ("alerts.py", "task_failed")):
+        (package / file).write_text(function.format(name=name, place=str(alarms)))
+
+
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
     """Start Airflow with the DAGs above; end it, whatever happened."""
@@ -176,6 +205,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
     text = textwrap.dedent(DAGS).replace("PLAIN}", repr(HOSTILE) + "}")
     (project.folder / "dags" / "flows.py").write_text(text)
     (project.folder / "dags" / ".airflowignore").write_text("src\n")
+    write_callbacks(project.folder / "dags" / "mlpipe_callbacks", project.folder / "alarms")
     (project.folder / "dags" / "ends.py").write_text(ends.DAGS)
     hung = {"type": "hung", "workdir": project.workspace["compute"]["local"]["workdir"]}
     workspace = {**project.workspace, "compute": {**project.workspace["compute"], "hung": hung}}
@@ -199,6 +229,8 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
             "branched",
             "making",
             "taking",
+            "changed",
+            "alerting",
             *ends.DAG_IDS,
         ):
             server.api.wait_dag(dag_id)

@@ -22,10 +22,13 @@ SPECS = {
     "branches": HERE / "pipelines/branches.yml",
     "nested": HERE / "pipelines/nested/pipeline.yml",
     "monthly_nested": HERE / "pipelines/schedules/monthly.yml",
+    "on_data_change": HERE / "pipelines/on_data_change.yml",
     "on_dataset": HERE / "pipelines/on_dataset.yml",
+    "dated": HERE / "pipelines/dated.yml",
     "minimal": HERE / "pipelines/minimal.yml",
     "scoring": HERE / "pipelines/scoring.yml",
 }
+DATES = ("pendulum.datetime", "timedelta")
 RUFF = Path(sys.executable).with_name("ruff")
 ALLOWED_NODES = (
     *(ast.Module, ast.Expr, ast.Import, ast.ImportFrom, ast.alias, ast.With, ast.withitem, ast.Assign),
@@ -72,7 +75,7 @@ def test_golden_files_hold_nothing_but_imports_calls_and_edges(name: str) -> Non
     assert {type(node) for node in ast.walk(tree)} <= set(ALLOWED_NODES)
     called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     operators = {"BranchOperator", "PlanOperator", "CommandOperator", "ParallelRunOperator", "DataTransferOperator"}
-    assert called <= operators | {"Asset", "DAG", "Param", "TaskGroup", "pendulum.datetime", "timedelta"}
+    assert called <= operators | {"Asset", "DAG", "Param", "TaskGroup", "callback", "changed_data", *DATES}
 
 
 @pytest.mark.airflow

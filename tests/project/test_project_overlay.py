@@ -133,3 +133,11 @@ def test_pipelines_that_are_not_there_are_named(spec: PipelineSpec) -> None:
         "mlpipe.toml:2:1 error MLP156  environments.dev.pipelines.flighst: there is no pipeline 'flighst'. "
         "Did you mean 'flights'?"
     ]
+
+
+def test_what_a_schedule_watches_moves_with_the_data(tmp_path: Path) -> None:
+    file = tmp_path / "p.yml"
+    watch = "{type: on_data_change, path: azureml://datastores/landing/paths/raw}"
+    file.write_text(f"type: pipeline\njobs: {{a: {{command: echo}}}}\nairflow: {{schedule: {watch}}}\n")
+    changed = overlay("[environments.dev.pipelines.p]", "datastore.landing = 'landing_dev'").apply(load_pipeline(file))
+    assert changed.airflow.schedule == Schedule(data="azureml://datastores/landing_dev/paths/raw")

@@ -27,6 +27,10 @@ def block(tmp_path: Path, text: str) -> AirflowBlock:
         ("{schedule: null}", None),
         ("{schedule: '0 6 * * 1-5'}", Schedule(expression="0 6 * * 1-5")),
         ("{schedule: ' 0  6 1 */3 * '}", Schedule(expression="0 6 1 */3 *")),
+        (
+            "{schedule: {type: on_data_change, path: azureml://datastores/landing/paths/raw/, poll_interval: 1m}}",
+            Schedule(data="azureml://datastores/landing/paths/raw", poll_interval=60),
+        ),
         ("{schedule: '@monthly'}", Schedule(expression="@monthly")),
         (
             "{schedule: {type: recurrence, frequency: day, interval: 1, schedule: {hours: 4, minutes: [30, 0]}}}",

@@ -3,6 +3,24 @@
 # spec: ../pipelines/branches.yml
 """branches: A decision, a loop with a condition, and a job for each item.
 
+Steps, each with those that it waits for:
+
+    check
+      decide  <- check
+        deploy  <- check, decide
+        repair  <- decide
+        tell  <- decide
+          report  <- deploy, repair
+    strictly
+      improve.fit_1  <- strictly
+        improve.again_1  <- improve.fit_1
+          improve.fit_2  <- improve.fit_1, improve.again_1
+            improve.again_2  <- improve.fit_2
+              improve.fit_3  <- improve.fit_2, improve.again_2
+                show  <- improve.fit_3
+    each.region_east
+    each.region_west
+
 The spec of this pipeline is ../pipelines/branches.yml.
 To write this file anew, run in its folder:
 

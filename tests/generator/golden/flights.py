@@ -8,6 +8,13 @@ Models that each run trains anew:
 
 - flight-delays (step train)
 
+Steps, each with those that it waits for:
+
+    ingest
+      prepare  <- ingest
+        train  <- prepare
+          score  <- ingest, train
+
 The spec of this pipeline is ../pipelines/flights/pipeline.yml.
 To write this file anew, run in its folder:
 

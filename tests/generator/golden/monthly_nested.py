@@ -3,6 +3,14 @@
 # spec: ../pipelines/schedules/monthly.yml
 """Monthly comparison: Compares the regions once a month.
 
+Steps, each with those that it waits for:
+
+    east_model.clean
+      east_model.fit.train  <- east_model.clean
+        west_model.clean  <- east_model.fit.train
+          west_model.fit.train  <- west_model.clean
+            compare  <- east_model.fit.train, west_model.fit.train
+
 The spec of this pipeline is ../pipelines/schedules/monthly.yml.
 To write this file anew, run in its folder:
 

@@ -7,6 +7,13 @@ Models that each run scores with:
 
 - azureml:prices@latest (step look.twice)
 
+Steps, each with those that it waits for:
+
+    fetch
+    lambda
+      look.twice  <- fetch, lambda
+    plan
+
 The spec of this pipeline is ../pipelines/scoring.yml.
 To write this file anew, run in its folder:
 
