@@ -25,6 +25,11 @@ _DURATION: Schema = {
 _COMPUTE: Schema = {"type": ["string", "null"], "pattern": "^(azureml:)?[A-Za-z0-9][A-Za-z0-9_.-]*$"}
 _ID: Schema = {"type": ["string", "null"], "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]*$", "maxLength": 250}
 _DATE: Schema = {"type": ["string", "null"], "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}"}
+_CALLBACK: Schema = {
+    "type": ["string", "null"],
+    "pattern": r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$",
+    "maxLength": 250,
+}
 _COUNT: Schema = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\$\{\{"}]}
 
 
@@ -111,7 +116,11 @@ _SHAPES: dict[type[Raw], dict[str, Schema]] = {
             _ref(schedules.CronKeys),
             _ref(schedules.RecurrenceKeys),
             _ref(schedules.OnDatasetKeys),
+            _ref(schedules.OnDataChangeKeys),
         ),
+        "params": _entries(_ref(documents.DateKeys), _PORT_NAME),
+        "on_failure": _CALLBACK,
+        "on_success": _CALLBACK,
         "start_date": _DATE,
         "end_date": _DATE,
         "dag_id": _ID,
@@ -119,6 +128,9 @@ _SHAPES: dict[type[Raw], dict[str, Schema]] = {
     },
     documents.JobAirflowKeys: {
         "partitions": _entries(_ref(documents.PartitionKeys)),
+        "on_failure": _CALLBACK,
+        "on_success": _CALLBACK,
+        "on_retry": _CALLBACK,
         "retry_delay": _DURATION,
         "execution_timeout": _DURATION,
         "ttl": _DURATION | {"exclusiveMinimum": 0},
@@ -130,6 +142,8 @@ _SHAPES: dict[type[Raw], dict[str, Schema]] = {
         "month_days": _one_or_more({"type": "integer", "minimum": 1, "maximum": 31}),
     },
     schedules.OnDatasetKeys: {},
+    schedules.OnDataChangeKeys: {"poll_interval": _DURATION | {"exclusiveMinimum": 0}},
+    documents.DateKeys: {"min": _DATE, "max": _DATE},
     schedules.CronKeys: {"time_zone": {"type": "string"}, "start_time": _DATE, "end_time": _DATE},
     schedules.RecurrenceKeys: {"time_zone": {"type": "string"}, "start_time": _DATE, "end_time": _DATE},
 }
