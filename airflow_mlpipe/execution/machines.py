@@ -1,4 +1,4 @@
-"""What a step asks of its target's hardware, and whether the target can give it."""
+"""What a step asks for, and whether it can be given: by its target's hardware, or by anything here at all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from airflow_mlpipe.compute.base import ComputeTarget
 from airflow_mlpipe.compute.job_parts import Distribution, JobResources
 from airflow_mlpipe.errors import ConfigError
 from airflow_mlpipe.frozen import said
+from airflow_mlpipe.spec.later_kinds import NOT_YET
 from airflow_mlpipe.spec.machines import Machines
 from airflow_mlpipe.spec.step import Step
 from airflow_mlpipe.workspace import Workspace
@@ -20,10 +21,17 @@ def job_resources(step: Step) -> JobResources:
 
 
 def refuse_what_cannot_be_given(workspace: Workspace, step: Step) -> None:
-    """Refuse a step that asks for more than its target can give; a step that asks for nothing opens no target.
+    """Refuse a step that nothing can run, or that asks for more than its target can give.
+
+    A step that asks for nothing opens no target.
 
     :raises ConfigError: naming what cannot be given, what can, and what to do.
     """
+    if step.definition is not None:
+        raise ConfigError(
+            f"Step {step.name} is a job of type '{step.type}', which cannot be run yet: "
+            f"{NOT_YET[step.type]}. Nothing of this run was done for it."
+        )
     if step.type == "data_transfer" or (step.resources is None and step.distribution is None):
         return
     target = workspace.compute(step.compute)

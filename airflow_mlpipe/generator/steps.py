@@ -11,10 +11,14 @@ from airflow_mlpipe.generator.paths import Relocation
 from airflow_mlpipe.spec.step import Branch, InputData, InputValue, OutputData, Step
 
 OPERATORS = {
+    "automl": "AutoMLOperator",
     "branch": "BranchOperator",
     "command": "CommandOperator",
     "data_transfer": "DataTransferOperator",
+    "import": "ImportOperator",
     "parallel": "ParallelRunOperator",
+    "spark": "SparkOperator",
+    "sweep": "SweepOperator",
 }
 """Step type to the operator whose arguments are the fields of such a step."""
 _NOT_ARGUMENTS = frozenset({"name", "type", "upstream"})

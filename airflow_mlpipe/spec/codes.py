@@ -73,6 +73,7 @@ SENTENCES: dict[int, str] = {
     205: "`continue_on_step_failure: false` is not honoured.",
     206: "An input is bound to an output that may stay empty.",
     207: "An output of the pipeline that no job writes.",
+    208: "A job that cannot be run yet: it is checked and written into the DAG, and a run is refused at its start.",
     301: "No job uses an input of the pipeline.",
     302: "A requirement without an exact version: the same file installs other software another day.",
     303: "A secret written out in `environment_variables`.",

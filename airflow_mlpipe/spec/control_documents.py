@@ -63,7 +63,10 @@ class ParallelFor(ControlKeys):
 
     type: Literal["parallel_for"] = Field(description="parallel_for.")
     body: Text = Field(description="'${{parent.jobs.<job>}}': the job that is run for each item.")
-    items: Any = free("A list of {input: value}, or {name: {input: value}}, or either as JSON text.")
+    items: Any = free(
+        "A list of {input: value}, or {name: {input: value}}, or either as JSON text. Refused: an expression, whose "
+        "items only the run knows; each round is a step with a name and a record, which it has before the run."
+    )
     max_concurrency: Any = ignored("a pool of Airflow limits how many run at once.")
     outputs: Any = refused("the outputs of all items cannot be given on as one yet; register them by 'name'.")
 

@@ -13,6 +13,7 @@ from airflow_mlpipe.spec.diagnostics import Faults, Place
 from airflow_mlpipe.spec.documents import JobAirflowKeys
 from airflow_mlpipe.spec.job_documents import CommandJob, DataTransferJob, JobKeys, ParallelJob
 from airflow_mlpipe.spec.later_documents import LATER_JOBS
+from airflow_mlpipe.spec.later_kinds import NOT_YET
 from airflow_mlpipe.spec.nested_documents import PipelineJob
 from airflow_mlpipe.spec.outputs import OutputBinder
 from airflow_mlpipe.spec.paths import Source
@@ -25,6 +26,7 @@ JOB_MODELS: dict[str, type[JobKeys]] = {
     "parallel": ParallelJob,
     "data_transfer": DataTransferJob,
     "pipeline": PipelineJob,
+    **LATER_JOBS,
 }
 MAX_NAME = 250
 """Airflow's limit for dag and task ids."""
@@ -107,7 +109,8 @@ class DraftReader:
         if kind is None:
             return unknown
         keys = validate(JOB_MODELS[kind], data, place, self._faults)
-        if "component" in data:
+        by_component = "component" in data and kind not in LATER_JOBS
+        if by_component:
             self._check_beside_component(data, place)
         elif kind == "pipeline":
             text = "the key 'component' is missing: the file with the pipeline's inputs, outputs and jobs."
@@ -117,7 +120,7 @@ class DraftReader:
         if component is not None and not fits:
             text = f"the component is of type '{component.kind}', the job of type '{kind}'."
             self._faults.add(place / "component", "MLP025", text)
-        if keys is None or not fits or ("component" in data and component is None):
+        if keys is None or not fits or (by_component and component is None):
             return Draft(name, kind, place, keys, component)
         return Draft(
             name, kind, place, keys, component, self._read_outputs(name, keys, component, (place, writer or name))
@@ -140,13 +143,11 @@ class DraftReader:
                 place, "MLP022", "the key 'type' is missing: 'command', 'parallel' or 'data_transfer'.", of_key=True
             )
             return None
+        if isinstance(kind, str) and kind in LATER_JOBS:
+            why = f"jobs of type '{kind}' cannot be run yet, a run will be refused at its start: {NOT_YET[kind]}."
+            self._faults.add(place / "type", "MLP208", why)
         if isinstance(kind, str) and kind in JOB_MODELS:
             return kind
-        if isinstance(kind, str) and kind in LATER_JOBS:
-            model, why = LATER_JOBS[kind]
-            validate(model, data, place, self._faults)
-            self._faults.add(place / "type", "MLP026", f"jobs of type '{kind}' are not supported yet: {why}.")
-            return None
         hint = known(str(kind), list(JOB_MODELS))
         self._faults.add(place / "type", "MLP024", f"must be the type of a job, got {describe(kind)}.{hint}")
         return None

@@ -53,7 +53,7 @@ LATER: dict[str, type[Raw]] = {
     "entry of a spark job": later_documents.SparkEntry,
     "import job": later_documents.ImportJob,
 }
-"""What is checked key by key and refused as a whole: there is no operator for it yet."""
+"""What is checked key by key and written into the DAG, and cannot be run yet, which a warning says."""
 
 _OURS = frozenset({"airflow"})
 
@@ -77,7 +77,7 @@ def key_rows() -> Iterator[KeyRow]:
     for where, model in READ.items():
         yield from _rows(where, model, "")
     for where, model in LATER.items():
-        yield from _rows(where, model, "Checked; the job is refused. ")
+        yield from _rows(where, model, "Checked and written into the DAG; the job cannot be run yet. ")
 
 
 def _rows(where: str, model: type[Raw], before: str) -> Iterator[KeyRow]:
@@ -87,8 +87,8 @@ def _rows(where: str, model: type[Raw], before: str) -> Iterator[KeyRow]:
             continue
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
         note = str(extra.get("refused") or extra.get("ignored") or info.description or "")
-        treatment: Treatment = "refused" if before or "refused" in extra else "honoured"
-        if "ignored" in extra and not before:
+        treatment: Treatment = "refused" if "refused" in extra else "honoured"
+        if "ignored" in extra or (before and treatment == "honoured"):
             treatment = "warned"
         yield KeyRow(where, key, treatment, before + note)
 

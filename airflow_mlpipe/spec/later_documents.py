@@ -1,6 +1,7 @@
-"""The raw shapes of jobs that Azure ML knows and that cannot be run here yet: every key is checked, the job is refused.
+"""The raw shapes of jobs that Azure ML knows and that cannot be run here yet: every key is checked and written into the
+DAG, a warning says that the job cannot be run, and a run that would need it is refused at its start.
 
-Once there is an operator for one of them, its model moves to :mod:`airflow_mlpipe.spec.job_documents`.
+Once one of them can be run, its model moves to :mod:`airflow_mlpipe.spec.job_documents`.
 """
 
 from __future__ import annotations
@@ -132,10 +133,5 @@ class ImportJob(JobKeys):
     output: Any = free("Where the data goes.")
 
 
-LATER_JOBS: dict[str, tuple[type[JobKeys], str]] = {
-    "sweep": (SweepJob, "there is no operator yet that searches; give the values as inputs, or use 'parallel_for'"),
-    "automl": (AutoMLJob, "there is no operator yet that searches models; train with a command"),
-    "spark": (SparkJob, "there is no operator yet that submits to Spark; run spark-submit in a command"),
-    "import": (ImportJob, "databases are not read yet; copy files with 'type: data_transfer', 'task: copy_data'"),
-}
-"""Job type to its model, and what is missing and what to do."""
+LATER_JOBS: dict[str, type[JobKeys]] = {"sweep": SweepJob, "automl": AutoMLJob, "spark": SparkJob, "import": ImportJob}
+"""Job type to its model."""

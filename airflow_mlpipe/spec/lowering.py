@@ -14,6 +14,8 @@ from airflow_mlpipe.spec.documents import JobAirflowKeys
 from airflow_mlpipe.spec.job_documents import JobKeys
 from airflow_mlpipe.spec.job_inputs import JobInputs
 from airflow_mlpipe.spec.jobs import Draft
+from airflow_mlpipe.spec.later_kinds import NOT_YET
+from airflow_mlpipe.spec.later_lowering import DefinitionReader
 from airflow_mlpipe.spec.lowered import Lowered
 from airflow_mlpipe.spec.machine_keys import machine_fields
 from airflow_mlpipe.spec.model import StepOptions
@@ -70,9 +72,13 @@ class StepLowerer:
             "ttl": self._ttl(airflow, draft.place / "airflow" / "ttl"),
             "timeout": self._timeout(keys, definition),
         }
-        fields |= self._work(draft, definition, source, ports, inputs)
+        if draft.kind in NOT_YET:
+            fields["definition"] = DefinitionReader(self._scope, binder, self._faults).read(keys, draft.place)
+        else:
+            fields |= self._work(draft, definition, source, ports, inputs)
         said = [(definition, source.place), (keys, draft.place)] if component else [(keys, draft.place)]
-        fields |= machine_fields(draft.kind, said, self._faults)
+        if draft.kind not in NOT_YET:
+            fields |= machine_fields(draft.kind, said, self._faults)
         options = self._shown(draft, self.options(airflow, draft.place / "airflow"))
         return Lowered(fields, binder.upstream, options, draft.place)
 
@@ -101,7 +107,7 @@ class StepLowerer:
 
     def _timeout(self, keys: JobKeys, definition: Any) -> float | None:
         limits = getattr(keys, "limits", None) or getattr(definition, "limits", None)
-        return limits.timeout if limits else None
+        return getattr(limits, "timeout", None)
 
     def _ttl(self, airflow: JobAirflowKeys, place: Place) -> float | None:
         seconds = duration(airflow.ttl, place, self._faults)

@@ -162,6 +162,8 @@ class Step(Strict, frozen=True, kw_only=True):
         ``{"pip_requirements": path or list}``, ``{"image": ...}``.
     :param compute: name of the compute target, ``None`` for the workspace's default.
     :param copy_mode: of a ``data_transfer`` step: what happens to a file that is there already.
+    :param definition: of a job that nothing here can run yet (``sweep``, ``automl``, ``spark``, ``import``): what it
+        says, as it is written.
     :param branch: of a ``branch`` step: what depends on its input ``condition``.
     :param is_deterministic: False: never reused.
     :param reuse_version: any text; changing it disowns earlier results.
@@ -172,7 +174,7 @@ class Step(Strict, frozen=True, kw_only=True):
     """
 
     name: str
-    type: Literal["command", "parallel", "data_transfer", "branch"] = "command"
+    type: Literal["command", "parallel", "data_transfer", "branch", "sweep", "automl", "spark", "import"] = "command"
     command: str | None = None
     code: str | None = None
     additional_includes: tuple[str, ...] = ()
@@ -183,6 +185,7 @@ class Step(Strict, frozen=True, kw_only=True):
     compute: str | None = None
     parallel: ParallelTask | None = None
     copy_mode: CopyMode | None = None
+    definition: dict[str, Any] | None = None
     branch: Branch | None = None
     is_deterministic: bool = True
     reuse_version: str = ""
@@ -200,5 +203,5 @@ class Step(Strict, frozen=True, kw_only=True):
                 raise ValueError(f"output {port}: an export writes a folder and registers nothing")
 
 
-NOT_IN_IDENTITY = frozenset({"name", "compute", "branch", "ttl", "timeout", "resources", "upstream"})
+NOT_IN_IDENTITY = frozenset({"name", "compute", "definition", "branch", "ttl", "timeout", "resources", "upstream"})
 """Fields of a step that say where, when and with what patience it runs, not what it computes."""

@@ -149,7 +149,10 @@ def _treatments(
     before, warned, refused = outcome(folder, whole)
     for holder, key, path in occurrences(part, where, at):
         named = dotted(path)
-        if holder in LATER or any(text in refused for text in (named, f"{dotted(path[:-1])}.type")):
+        if holder in LATER:
+            later = f"{named.partition('.')[0]}.{named.split('.')[1]}.type"
+            yield holder, key, "refused" if named in refused else "warned" if {named, later} & warned else "dropped"
+        elif any(text in refused for text in (named, f"{dotted(path[:-1])}.type")):
             yield holder, key, "refused"
         elif named in warned:
             yield holder, key, "warned"
