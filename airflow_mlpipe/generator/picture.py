@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from airflow_mlpipe.spec.step import Step
 
@@ -17,9 +17,16 @@ def picture(steps: Sequence[Step]) -> Iterator[str]:
     """
     if not 1 < len(steps) <= _MOST:
         return
-    depths: dict[str, int] = {}
-    for step in steps:
-        depths[step.name] = max((depths[name] + 1 for name in step.upstream), default=0)
+    upstream = {step.name: step.upstream for step in steps}
     for step in steps:
         before = f"  <- {', '.join(step.upstream)}" if step.upstream else ""
-        yield f"{_INDENT * depths[step.name]}{step.name}{before}"
+        yield f"{_INDENT * _depth(step.name, upstream)}{step.name}{before}"
+
+
+def _depth(name: str, upstream: Mapping[str, Sequence[str]]) -> int:
+    """Return how many steps, one after the other, come before a step at the least favourable."""
+    depth, layer = 0, set(upstream[name])
+    while layer:
+        depth += 1
+        layer = {before for each in layer for before in upstream[each]}
+    return depth

@@ -20,12 +20,14 @@ class DefinitionReader:
     """Reads the keys of a job that belong to its kind alone.
 
     :param binder: of the job; learns which jobs must end before.
+    :ivar after: the steps whose outputs are named.
     """
 
     def __init__(self, scope: Scope, binder: InputBinder, faults: Faults) -> None:
         self._scope = scope
         self._binder = binder
         self._faults = faults
+        self.after: list[str] = []
 
     def read(self, keys: JobKeys, place: Place) -> dict[str, Any]:
         """Return them as plain values; ``${{parent...}}`` in them names jobs by the steps that they have become."""
@@ -50,7 +52,10 @@ class DefinitionReader:
             return text
         if isinstance(ref, OutputRef):
             output = self._binder.output(ref, place)
-            return str(output.ref) if output is not None else text
+            if output is None:
+                return text
+            self.after.append(output.ref.job)
+            return str(output.ref)
         if isinstance(ref, ParameterRef) and ref.name not in self._scope.inputs:
             hint = known(ref.name, list(self._scope.inputs))
             self._faults.add(place, "MLP101", f"'{ref}' names no input of the pipeline.{hint}")

@@ -72,15 +72,16 @@ class StepLowerer:
             "ttl": self._ttl(airflow, draft.place / "airflow" / "ttl"),
             "timeout": self._timeout(keys, definition),
         }
+        later = DefinitionReader(self._scope, binder, self._faults)
         if draft.kind in NOT_YET:
-            fields["definition"] = DefinitionReader(self._scope, binder, self._faults).read(keys, draft.place)
+            fields["definition"] = later.read(keys, draft.place)
         else:
             fields |= self._work(draft, definition, source, ports, inputs)
         said = [(definition, source.place), (keys, draft.place)] if component else [(keys, draft.place)]
         if draft.kind not in NOT_YET:
             fields |= machine_fields(draft.kind, said, self._faults)
         options = self._shown(draft, self.options(airflow, draft.place / "airflow"))
-        return Lowered(fields, binder.upstream, options, draft.place)
+        return Lowered(fields, binder.upstream, options, draft.place, tuple(later.after))
 
     def _compute(self, draft: Draft, keys: JobKeys) -> str | None:
         """A data transfer needs no target: the worker copies."""

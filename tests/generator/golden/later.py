@@ -1,5 +1,5 @@
 # Written by airflow-mlpipe 0.1.0 (template general): change the spec, not this file.
-# spec hash: sha256:6482f3a737829e53f5b88b77b029b255f20c600679ec4ce052af331d0baddc3f
+# spec hash: sha256:c687ee8e619f814198a9fda50b650c626c06e901878ab047ac7be4f5bdc949c9
 # spec: ../pipelines/later.yml
 """later: Jobs that cannot be run yet, among those that can.
 
@@ -7,7 +7,7 @@ Steps, each with those that it waits for:
 
     prepare
       search  <- prepare
-    best
+      best  <- prepare
         count  <- search
     bring
 
@@ -115,8 +115,10 @@ with DAG(
         trigger_rule="none_failed",
     )
 
-    plan >> [prepare, best, bring]
+    plan >> [prepare, bring]
     # search: data of prepare
     prepare >> search
+    # best: after prepare
+    prepare >> best
     # count: model of search
     search >> count
