@@ -1,7 +1,8 @@
 """What a caller asks of a run: plain parameters, or the body that Azure ML's REST API takes.
 
 The one place that knows Azure's words. ``ParameterAssignments`` become parameters, ``DataPathAssignments`` addresses of
-data inputs, and the rest labels of the run record. Every fault names its field, and a word that nobody knows is one.
+data inputs, ``properties.InputData`` of v2's batch endpoints either of them, and the rest labels of the run record.
+Every fault names its field, and a word that nobody knows is one.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ _REFUSED = {
 AZURE_KEYS = frozenset({ASSIGNMENTS, DATA_PATHS, *_TEXTS, *_TEXT_MAPS, *_FIXED, *_REFUSED})
 """Every key of Azure's body that is understood or refused for a reason."""
 
+_PROPERTIES, _INPUT_DATA = "properties", "InputData"
+_BATCH = f"{_PROPERTIES}.{_INPUT_DATA}"
+_DATASTORE = re.compile(r"azureml://datastores/(?P<store>[^/]+)/paths/(?P<path>.+)", re.DOTALL)
 _RUN_TYPES = ("HTTP", "SDK", "Schedule", "Portal")
 _MAX_LABELS, _MAX_TEXT = 50, 1000
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,254}", re.ASCII)
@@ -112,8 +116,23 @@ def plain_conf(conf: Mapping[str, Any], schemas: Mapping[str, Mapping[str, Any]]
     :raises RequestError: as :func:`read_request`.
     """
     request = read_request(conf, schemas)
-    kept = {key: value for key, value in conf.items() if key not in (ASSIGNMENTS, DATA_PATHS) or key in schemas}
+    kept = {key: value for key, value in conf.items() if key in schemas or not _assigns(key, value)}
     return {**kept, **request.parameters}
+
+
+def field_of_parameters(conf: Mapping[str, Any]) -> str:
+    """Return the field of a conf that holds the values of parameters, for messages about one of them."""
+    return _BATCH if any(_is_batch(key, value) for key, value in conf.items()) else ASSIGNMENTS
+
+
+def _assigns(key: str, value: Any) -> bool:
+    """Return whether a word of Azure's gives parameters their values."""
+    return key in (ASSIGNMENTS, DATA_PATHS) or _is_batch(key, value)
+
+
+def _is_batch(key: str, value: Any) -> bool:
+    """Return whether these are the ``properties`` of a batch endpoint of v2; those of v1 are names and texts."""
+    return key == _PROPERTIES and isinstance(value, Mapping) and isinstance(value.get(_INPUT_DATA), Mapping)
 
 
 class _Reader:
@@ -129,7 +148,9 @@ class _Reader:
         for key, value in self._conf.items():
             if key in known:
                 continue
-            if key in AZURE_KEYS:
+            if _is_batch(key, value):
+                self._batch(value)
+            elif key in AZURE_KEYS:
                 self._azure(key, value)
             else:
                 self._fault(key, f"unknown parameter {key!r}.{did_you_mean(key, known, also=AZURE_KEYS)}")
@@ -174,6 +195,28 @@ class _Reader:
             return
         schema = self._schemas.get(name, {"type": "object"} if name == "reuse_steps" else {})
         self._take(where, name, typed(value, schema))
+
+    def _batch(self, properties: Mapping[str, Any]) -> None:
+        """Read ``{"InputData": {name: {"JobInputType": ..., "Value" or "Uri": ...}}}``."""
+        for key in properties.keys() - {_INPUT_DATA}:
+            self._fault(f"{_PROPERTIES}.{key}", f"is not supported beside {_INPUT_DATA}.")
+        for name, item in properties[_INPUT_DATA].items():
+            where = f"{_BATCH}.{name}"
+            kind = item.get("JobInputType") if isinstance(item, Mapping) else None
+            if kind == "Literal" and set(item) == {"JobInputType", "Value"}:
+                self._assign(f"{where}.Value", str(name), item["Value"])
+            elif kind in ("UriFolder", "UriFile") and set(item) == {"JobInputType", "Uri"}:
+                self._uri(f"{where}.Uri", str(name), item["Uri"])
+            else:
+                forms = '{"JobInputType": "Literal", "Value": ...} or {"JobInputType": "UriFolder", "Uri": ...}'
+                self._fault(where, f"must be {forms}.")
+
+    def _uri(self, where: str, name: str, uri: Any) -> None:
+        match = _DATASTORE.fullmatch(uri) if isinstance(uri, str) else None
+        if match is None:
+            self._fault(where, "must be azureml://datastores/<name>/paths/<path>, a datastore of the workspace.")
+        else:
+            self._data_path(where, name, {"DataStoreName": match["store"], "RelativePath": match["path"]})
 
     def _data_path(self, where: str, name: str, value: Any) -> None:
         inputs = [known for known, schema in self._schemas.items() if schema.get(DATA_KEY)]

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi.responses import JSONResponse
 
 from airflow_mlpipe.airflow_rest.runs import AirflowRun, run_path
-from airflow_mlpipe.execution.run_request import ASSIGNMENTS, RequestFault
+from airflow_mlpipe.execution.run_request import RequestFault
 
 _STATUS = {"queued": "NotStarted", "running": "Running", "success": "Finished", "failed": "Failed"}
 _PARAM = re.compile(r"([^:\s]+): ")
@@ -39,15 +39,16 @@ def refused(status: int, field: str, message: str) -> RefusedError:
     return RefusedError(status, [RequestFault(field, message)])
 
 
-def refused_by_airflow(status: int, said: str, parameters: Iterable[str]) -> RefusedError:
+def refused_by_airflow(status: int, said: str, parameters: Iterable[str], field: str) -> RefusedError:
     """Return Airflow's own refusal; a parameter that it names becomes the field.
 
     :param said: Airflow's sentence.
     :param parameters: names of the pipeline's parameters.
+    :param field: what they stand under in the body.
     """
     match = _PARAM.match(said)
     if match and match[1] in parameters:
-        return refused(status, f"{ASSIGNMENTS}.{match[1]}", said[match.end() :])
+        return refused(status, f"{field}.{match[1]}", said[match.end() :])
     return refused(status, "runId" if "run" in said.lower() else "", said)
 
 

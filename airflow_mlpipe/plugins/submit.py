@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse
 
 from airflow_mlpipe.airflow_rest.refusals import sentence
 from airflow_mlpipe.airflow_rest.runs import AirflowRun, DagFacts, dag_path, run_path
-from airflow_mlpipe.execution.run_request import RequestError, new_run_id, plain_conf
+from airflow_mlpipe.execution.run_request import RequestError, field_of_parameters, new_run_id, plain_conf
 from airflow_mlpipe.plugins import PREFIX
 from airflow_mlpipe.plugins.airflow_inside import AirflowInside
 from airflow_mlpipe.plugins.answers import RefusedError, refused, refused_by_airflow, submitted
@@ -90,7 +90,7 @@ async def _submit(target: Target, request: Request) -> dict[str, Any]:
     run = None if run_id is None else await _earlier(airflow, target, conf, run_id)
     is_new = False
     if run is None:
-        run, is_new = await _trigger(airflow, dag, conf, run_id or new_run_id())
+        run, is_new = await _trigger(airflow, dag, conf, run_id or new_run_id(), field_of_parameters(body))
     root = request.scope.get("root_path", "").removesuffix(PREFIX)
     return {**submitted(run, is_new, root), **target.facts}
 
@@ -125,14 +125,14 @@ async def _dag(airflow: AirflowInside, dag_id: str) -> DagFacts:
 
 
 async def _trigger(
-    airflow: AirflowInside, dag: DagFacts, conf: Mapping[str, Any], run_id: str
+    airflow: AirflowInside, dag: DagFacts, conf: Mapping[str, Any], run_id: str, field: str
 ) -> tuple[AirflowRun, bool]:
     body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)}
     answer = await airflow.call("POST", f"{dag_path(dag.dag_id)}/dagRuns", body)
     if answer.is_success:
         return AirflowRun.from_json(answer.json()), True
     if answer.status_code != HTTPStatus.CONFLICT:
-        raise refused_by_airflow(answer.status_code, sentence(answer), dag.schemas)
+        raise refused_by_airflow(answer.status_code, sentence(answer), dag.schemas, field)
     run = await _existing(airflow, dag.dag_id, conf, run_id)
     if run is None:
         raise refused(HTTPStatus.CONFLICT, "runId", sentence(answer))

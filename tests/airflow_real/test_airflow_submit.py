@@ -42,6 +42,18 @@ def test_azures_body_starts_one_run_for_one_id(airflow: Any, curl: Curl) -> None
     assert (status, answer["error"]["details"][0]["target"]) == (409, "runId")
 
 
+def test_the_body_of_a_batch_endpoint_starts_a_run(airflow: Any, curl: Curl) -> None:
+    raw = {"JobInputType": "UriFolder", "Uri": "azureml://datastores/landing/paths/raw"}
+    rate = {"JobInputType": "Literal", "Value": "0.75"}
+    body = {"properties": {"InputData": {"raw": raw, "rate": rate}}}
+    status, answer = curl(f"{SUBMIT}/flow?runId=batch-1", body)
+    assert (status, answer["Id"], answer["Created"]) == (200, "batch-1", True)
+    assert curl(f"{SUBMIT}/flow?runId=batch-1", body)[1]["Created"] is False
+    assert airflow.api.wait_run("flow", "batch-1") == "success"
+    record = airflow.workspace.runs.read_run("flow", "batch-1")
+    assert record.parameters == {"rate": 0.75, "text": "x", "raw": raw["Uri"]}
+
+
 @pytest.mark.parametrize(
     ("body", "target", "words"),
     [
@@ -53,6 +65,11 @@ def test_azures_body_starts_one_run_for_one_id(airflow: Any, curl: Curl) -> None
         ({"DataPathAssignments": {"text": {}}}, "DataPathAssignments.text", "no data input 'text'"),
         ({"DataPathAssignments": {"raw": {}}}, "DataPathAssignments.raw", "DataStoreName"),
         ({"raw": "/etc"}, "ParameterAssignments.raw", "does not match '^azureml:'"),
+        (
+            {"properties": {"InputData": {"rate": {"JobInputType": "Literal", "Value": 5}}}},
+            "properties.InputData.rate",
+            "5.0 is greater than the maximum of 1",
+        ),
         ('{"ParameterAssignments": {"rate": NaN}}', "", "NaN is no number of JSON"),
         ("[" * 100_000, "", "not JSON"),
     ],

@@ -122,3 +122,65 @@ def test_plain_conf_has_parameters_at_the_top() -> None:
 def test_text_takes_the_parameters_type(text: Any, kind: Any, value: Any) -> None:
     read = typed(text, {"type": kind})
     assert (read, type(read)) == (value, type(value))
+
+
+def batch(**inputs: Any) -> dict[str, Any]:
+    return {"properties": {"InputData": inputs}}
+
+
+def literal(value: Any) -> dict[str, Any]:
+    return {"JobInputType": "Literal", "Value": value}
+
+
+def test_the_body_of_a_batch_endpoint_is_understood() -> None:
+    folder = {"JobInputType": "UriFolder", "Uri": "azureml://datastores/landing/paths/2013/03"}
+    body = batch(rate=literal("0.2"), rounds=literal(3), fast=literal(True), reuse=literal("force"), raw=folder)
+    wanted = {
+        "rate": 0.2,
+        "rounds": 3,
+        "fast": True,
+        "reuse": "force",
+        "raw": "azureml://datastores/landing/paths/2013/03",
+    }
+    assert read_request({**body, "tags": {"team": "blue"}}, SCHEMAS).parameters == wanted
+    assert plain_conf({**body, "tags": {"team": "blue"}}, SCHEMAS) == {**wanted, "tags": {"team": "blue"}}
+
+
+def test_properties_of_v1_stay_texts() -> None:
+    assert read_request({"properties": {"InputData": "x"}}, SCHEMAS).labels.properties == {"InputData": "x"}
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "words"),
+    [
+        (batch(rat=literal(1)), "properties.InputData.rat.Value", "Did you mean 'rate'?"),
+        (batch(rate={"JobInputType": "Literal"}), "properties.InputData.rate", "must be"),
+        (batch(rate=literal(1) | {"Mode": "x"}), "properties.InputData.rate", "must be"),
+        (batch(rate=1), "properties.InputData.rate", "must be"),
+        (batch(raw={"JobInputType": "MLTable", "Uri": "x"}), "properties.InputData.raw", "must be"),
+        (
+            batch(raw={"JobInputType": "UriFolder", "Uri": "/etc"}),
+            "properties.InputData.raw.Uri",
+            "azureml://datastores",
+        ),
+        (batch(raw={"JobInputType": "UriFile", "Uri": 7}), "properties.InputData.raw.Uri", "azureml://datastores"),
+        (
+            batch(raw={"JobInputType": "UriFolder", "Uri": "azureml://datastores/a/paths/../b"}),
+            "properties.InputData.raw.Uri.RelativePath",
+            "without '..'",
+        ),
+        (
+            batch(text={"JobInputType": "UriFolder", "Uri": "azureml://datastores/a/paths/b"}),
+            "properties.InputData.text.Uri",
+            "no data input 'text'",
+        ),
+        ({"properties": {"InputData": {}, "OutputData": {}}}, "properties.OutputData", "not supported"),
+        ({**batch(rate=literal(1)), "rate": 1}, "properties.InputData.rate.Value", "given twice"),
+    ],
+)
+def test_what_is_wrong_in_a_batch_body_is_named(body: dict[str, Any], field: str, words: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        read_request(body, SCHEMAS)
+    [fault] = caught.value.faults
+    assert fault.field == field
+    assert words in fault.message
