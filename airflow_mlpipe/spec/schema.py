@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_mlpipe.spec import documents, job_documents, schedules
+from airflow_mlpipe.spec import documents, job_documents, later_documents, schedules
 from airflow_mlpipe.spec.documents import Raw
 from airflow_mlpipe.spec.job_documents import CommandJob, DataTransferJob, ParallelJob, PipelineDocument
 from airflow_mlpipe.spec.jobs import JOB_MODELS
@@ -72,6 +72,8 @@ _JOB_FIELDS: dict[str, Schema] = {
     "mini_batch_size": _any_of({"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[0-9]+$"}),
 }
 
+_LATER_FIELDS = {key: _JOB_FIELDS[key] for key in ("type", "compute", "inputs", "outputs", "environment_variables")}
+
 
 def _job() -> Schema:
     """The schema of a job by its type; a command need not say it."""
@@ -100,6 +102,10 @@ _SHAPES: dict[type[Raw], dict[str, Schema]] = {
         "outputs": _JOB_FIELDS["outputs"] | {"minProperties": 1, "maxProperties": 1},
     },
     PipelineJob: _JOB_FIELDS,
+    later_documents.SweepJob: _LATER_FIELDS,
+    later_documents.AutoMLJob: _LATER_FIELDS,
+    later_documents.SparkJob: _LATER_FIELDS,
+    later_documents.ImportJob: _LATER_FIELDS,
     documents.Settings: {"default_compute": _COMPUTE},
     job_documents.ParallelTaskKeys: {"type": {"const": "run_function"}, "environment": _ENVIRONMENT},
     documents.InputKeys: {"type": {"enum": [*SCALAR_TYPES, *DATA_TYPES]}, "default": _SCALAR},
