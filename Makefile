@@ -59,7 +59,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-stop landing azurite ray test check smoke bench soak-flight soak-gc soak-kills soak-network sshd slurm build clean bench-overhead bench-triggerer soak-ends bench-reuse soak-race soak-syscalls bench-generator bytes
+.PHONY: help venv demo demo-stop landing azurite postgres ray test check smoke bench soak-flight soak-gc soak-kills soak-network sshd slurm build clean bench-overhead bench-triggerer soak-ends bench-reuse soak-race soak-syscalls bench-generator bytes
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -145,6 +145,12 @@ slurm: /usr/sbin/slurmctld
 /usr/sbin/slurmctld:
 	$(call debian,slurmctld slurmd slurm-client munge)
 
+postgres: /usr/lib/postgresql
+	@:
+
+/usr/lib/postgresql:
+	$(call debian,postgresql)
+
 test: check $(AZURITE)/.ready ray /usr/sbin/sshd /usr/sbin/slurmctld
 	@$(BIN)/python -m pytest
 
@@ -199,7 +205,7 @@ soak-kills: $(READY) $(if $(filter local,$(TARGET)),,$(if $(filter slurm,$(TARGE
 soak-network: $(READY) /usr/sbin/sshd
 	@MLPIPE_SOAK_ROUNDS=100 $(BIN)/python -m pytest -q -o timeout=3600 tests/compute/test_compute_ssh.py -k lost_after
 
-soak-ends: $(READY)
+soak-ends: $(READY) /usr/lib/postgresql
 	@$(BIN)/python -m benchmarks.soak_ends
 
 soak-gc: $(READY) $(if $(filter azurite,$(STORE)),$(AZURITE)/.ready)

@@ -14,10 +14,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from airflow_mlpipe.testing.airflow_server import AirflowServer
+from airflow_mlpipe.testing.postgres import PostgresServer
 from airflow_mlpipe.workspace import Workspace, workspace_from_mapping
 from benchmarks.ends import DAG_IDS, DAGS, EVENTS, SITUATIONS, Case, orphans, write_plugin
 from benchmarks.thousand_jobs import workspace_settings
@@ -37,8 +38,12 @@ def real_airflow(folder: Path) -> Iterator[tuple[AirflowServer, Workspace]]:
     (folder / "dags").mkdir()
     (folder / "dags" / "ends.py").write_text(DAGS)
     config = {"triggerer.job_heartbeat_sec": "1", "core.parallelism": "8", "core.max_active_runs_per_dag": "100"}
-    server = AirflowServer(folder / "airflow", folder / "dags", config=config, environment=environment)
-    with server:
+    with ExitStack() as stack:
+        database = stack.enter_context(PostgresServer()).address
+        server = AirflowServer(
+            folder / "airflow", folder / "dags", config=config, environment=environment, database=database
+        )
+        stack.enter_context(server)
         for dag_id in DAG_IDS:
             server.api.wait_dag(dag_id)
             server.api.unpause(dag_id)
@@ -65,10 +70,11 @@ def main(arguments: list[str]) -> int:
     """Print the figures; 1 if one took too long or something was left."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--situation", choices=SITUATIONS, action="append", help="default: all")
     options = parser.parse_args(arguments)
     good = True
     with tempfile.TemporaryDirectory(prefix="soak-ends-") as name, real_airflow(Path(name)) as (server, workspace):
-        for situation in SITUATIONS:
+        for situation in options.situation or SITUATIONS:
             for event in EVENTS:
                 runs = [f"{situation}-{event}-{number}" for number in range(options.count)]
                 cases = [Case(server.api, workspace, situation, event, run_id) for run_id in runs]
