@@ -18,7 +18,7 @@
 #   make bench-generator the generator alone: against dag-factory, blueprint, kedro-airflow; 1,000 pipelines
 #   make bytes           the same DAG file in 20 environments with each of Python 3.10 to 3.13, which must be here
 #   make soak-flight     500 rounds of 20 processes on one key; STORE=azurite takes that store
-#   make soak-kills      200 workers killed at random moments; TARGET=ssh, slurm or local, KILLS=1000
+#   make soak-kills      200 workers killed at random moments; TARGET=ssh, slurm, ray or local, KILLS=1000
 #   make soak-network    100 replies of the SSH server lost after what they tell was done
 #   make sshd            an SSH server for the tests, from Debian's packages; needs root
 #   make slurm           a Slurm for the tests, likewise
@@ -178,8 +178,8 @@ bench: $(READY)
 bench-overhead: $(READY)
 	@$(BIN)/python benchmarks/run_all.py overhead
 
-bench-triggerer: $(READY)
-	@$(BIN)/python benchmarks/run_all.py triggerer
+bench-triggerer: $(READY) /usr/lib/postgresql
+	@$(BIN)/python benchmarks/run_all.py triggerer real_triggerer
 
 bench-reuse: $(READY) $(AZURITE)/.ready
 	@$(BIN)/python benchmarks/run_all.py reuse_hash noop_laptop reuse_transfer reuse_listing
@@ -199,7 +199,7 @@ bytes: $(READY)
 soak-flight: $(READY) $(if $(filter azurite,$(STORE)),$(AZURITE)/.ready)
 	@$(BIN)/python -m benchmarks.soak_single_flight --store $(or $(STORE),local)
 
-soak-kills: $(READY) $(if $(filter local,$(TARGET)),,$(if $(filter slurm,$(TARGET)),/usr/sbin/slurmctld,/usr/sbin/sshd))
+soak-kills: $(READY) $(if $(filter local ray,$(TARGET)),,$(if $(filter slurm,$(TARGET)),/usr/sbin/slurmctld,/usr/sbin/sshd))
 	@$(BIN)/python -m benchmarks.soak_kills --target $(or $(TARGET),ssh) --kills $(or $(KILLS),200)
 
 soak-network: $(READY) /usr/sbin/sshd

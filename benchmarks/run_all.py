@@ -29,6 +29,7 @@ NAMES = {
     "noop_scheduler": "an unchanged run in a real Airflow against a one-task DAG and against no plan task",
     "overhead": "steps that run for the first time against BashOperators, in a real Airflow",
     "triggerer": "a thousand deferred jobs in one process against a loop of its own for each",
+    "real_triggerer": "the same jobs in the triggerer of a real Airflow on PostgreSQL",
     "reuse_hash": "content digests of 1 GiB and of 20,000 files against a bare loop over blake3",
     "reuse_transfer": "256 MiB and 5,000 files to and from Azurite against rclone and against Azure's SDK",
     "reuse_listing": "the identity of 20,000 blobs on Azurite against the bare request for their list",

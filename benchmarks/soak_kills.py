@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from airflow_mlpipe.testing.kill_harness import KillHarness
+from airflow_mlpipe.testing.ray_server import RayServer, ensure_ray
 from airflow_mlpipe.testing.slurm import SlurmCluster
 from airflow_mlpipe.testing.sshd import SSHServer
+
+_RAY = Path(__file__).parent.parent / "tests" / "ray" / "constraints.txt"
 
 
 @contextmanager
@@ -31,13 +34,19 @@ def target_settings(kind: str, folder: Path) -> Iterator[dict[str, Any]]:
         with SlurmCluster(folder / "slurm") as cluster:
             yield {"type": "slurm", "workdir": workdir, "conf": str(cluster.conf)}
         return
+    if kind == "ray":
+        with RayServer(ensure_ray(_RAY)) as cluster:
+            (folder / "token").write_text(cluster.token)
+            where = {"address": cluster.address, "python": str(cluster.python), "workdir": workdir}
+            yield {"type": "ray", **where, "token": {"file": str(folder / "token")}}
+        return
     with SSHServer(folder / "sshd") as server:
         yield {"type": "ssh", **server.settings, "workdir": workdir}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--target", choices=["local", "ssh", "slurm"], default="ssh")
+    parser.add_argument("--target", choices=["local", "ssh", "slurm", "ray"], default="ssh")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=secrets.randbits(32))
     arguments = parser.parse_args()

@@ -13,7 +13,7 @@ from pathlib import Path
 from airflow_mlpipe.environment.requirements import normalised
 from airflow_mlpipe.errors import ConfigError
 
-LISTING = """
+_LISTING = """
 import json, os, site, sys
 from importlib.metadata import PathDistribution
 from pathlib import Path
@@ -27,7 +27,6 @@ for place in [*site.getsitepackages(), *users]:
         names.append(name)
 print(json.dumps([".".join(map(str, sys.version_info[:3])), names]))
 """
-"""For ``python -c``: says what :func:`read_listing` reads. The interpreter may be an old one, and anywhere."""
 _PATIENCE = 60.0
 
 
@@ -43,8 +42,13 @@ def installed_packages(python: str | None = None) -> dict[str, str]:
     return dict(_installed(python or sys.executable))
 
 
+def listing_command(python: str) -> list[str]:
+    """Return the words that make an interpreter say what :func:`read_listing` reads; it may be an old one."""
+    return [python, "-c", _LISTING]
+
+
 def read_listing(said: bytes) -> dict[str, str]:
-    """Return what an interpreter said to :data:`LISTING`, as :func:`installed_packages` does.
+    """Return what an interpreter said to :func:`listing_command`, as :func:`installed_packages` does.
 
     :raises ValueError: if it is something else.
     """
@@ -70,7 +74,7 @@ def _ask(python: str) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     try:
         answer = subprocess.run(  # noqa: S603 - the workspace's own interpreter, no shell
-            [python, "-c", LISTING], capture_output=True, check=True, timeout=_PATIENCE, cwd="/", env=environment
+            listing_command(python), capture_output=True, check=True, timeout=_PATIENCE, cwd="/", env=environment
         )
         return read_listing(answer.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:

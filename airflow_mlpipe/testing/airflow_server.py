@@ -165,6 +165,10 @@ class AirflowServer:
                 start_new_session=True,
             )
 
+    def pid(self, name: str) -> int:
+        """Return the process id of one part that runs."""
+        return self._processes[name].pid
+
     def kill_component(self, name: str) -> None:
         """End one part at once (SIGKILL), with everything in its session, as a crash of its machine would."""
         process = self._processes.pop(name)

@@ -18,7 +18,7 @@ from airflow_mlpipe.compute.far_side.job_folder import ExitRecord, valid_key
 from airflow_mlpipe.compute.job_parts import Carried
 from airflow_mlpipe.compute.job_payload import launcher_spec
 from airflow_mlpipe.compute.place import Finished, Place, Settled
-from airflow_mlpipe.environment import LISTING, EnvironmentDefinition, read_listing
+from airflow_mlpipe.environment import EnvironmentDefinition, listing_command, read_listing
 from airflow_mlpipe.errors import DataError, EnvironmentBuildError, TransientComputeError
 from airflow_mlpipe.ssh import SSHSettings, load_library
 
@@ -106,7 +106,7 @@ class SSHPlace(Place):
 
     async def _ask_software(self) -> Mapping[str, str]:
         python = (await (await self._host()).about())["python"]
-        done = await self.run([python, "-c", LISTING])
+        done = await self.run(listing_command(python))
         try:
             return read_listing(done.output)
         except (ValueError, TypeError):
