@@ -74,12 +74,12 @@ def run(settings: Settings) -> list[Report]:
             _defer(server, {**order, "keys": [handle.key for handle in handles]})
             first = _all_asked(folder, time.time())
             settings.say(f"all polling after {first:.0f} s; watching for {2 * INTERVAL:.0f} s")
-            since, most = time.time(), 0.0
+            since, most, begun = time.time(), 0.0, _log_size(server)
             while time.time() < since + 2 * INTERVAL:
                 most = max(most, _memory(server))
                 time.sleep(1)
             asked = [jobs for moment, _, jobs in _journal(folder) if moment >= since]
-            blocked = _blocked(server)
+            blocked = (_blocked(server, 0, begun), _blocked(server, begun, None))
             settings.say("killing the triggerer and starting another one")
             server.kill_component("triggerer")
             began = time.time()
@@ -142,26 +142,34 @@ def _all_asked(folder: Path, since: float) -> float:
         time.sleep(0.5)
 
 
-def _blocked(server: AirflowServer) -> float:
-    """Return the longest time for which the triggerer itself says that its loop was blocked; it reports from 0.2 s."""
-    text = server.log_path("triggerer").read_text(errors="replace")
+def _log_size(server: AirflowServer) -> int:
+    return server.log_path("triggerer").stat().st_size
+
+
+def _blocked(server: AirflowServer, start: int, end: int | None) -> float:
+    """Return the longest time for which the triggerer says, in a part of its log, that its loop was blocked.
+
+    It reports from 0.2 s on.
+    """
+    text = server.log_path("triggerer").read_bytes()[start:end].decode(errors="replace")
     return max((float(found) for found in _BLOCKED.findall(text)), default=0.0)
 
 
 def _report(
-    idle: float, most: float, asked: list[list[str]], blocked: float, polling: tuple[float, float, int]
+    idle: float, most: float, asked: list[list[str]], blocked: tuple[float, float], polling: tuple[float, float, int]
 ) -> Report:
     first, again, cancelled = polling
     result = Report(f"{JOBS} deferred tasks in a real triggerer (PostgreSQL), a look every {INTERVAL:.0f} s")
     per_second = sum(len(keys) for keys in asked) / (2 * INTERVAL)
     result.bounds = [
         Bound("memory over idle at most 100 MB, all its processes", most - idle, 100, "at most", "MB"),
-        Bound("its loop is blocked for at most 0.5 s, by its own log", blocked, 0.5, "at most"),
+        Bound("its loop is blocked for at most 0.5 s while all wait, by its own log", blocked[1], 0.5, "at most"),
         Bound("at most 35 jobs asked for in a second", per_second, 35, "at most", "/s"),
         Bound("all polled again within 60 s of a kill and a new start", again, 60, "at most"),
     ]
     result.notes = [
         f"idle {idle:.0f} MB, at most {most:.0f} MB; {len(asked)} calls in {2 * INTERVAL:.0f} s; "
         f"all polling {first:.0f} s after the rows were written; {cancelled} jobs cancelled by the kill",
+        f"Longest block while Airflow loaded the triggers: {blocked[0]:.2f} s.",
     ]
     return result
