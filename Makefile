@@ -22,6 +22,7 @@
 #   make soak-network    100 replies of the SSH server lost after what they tell was done
 #   make sshd            an SSH server for the tests, from Debian's packages; needs root
 #   make slurm           a Slurm for the tests, likewise
+#   make postgres        a PostgreSQL for the tests, likewise
 #   make soak-ends       20 each: long steps marked failed, cleared, timed out in a real Airflow
 #   make soak-gc         24,000 random steps of garbage collection against plain dictionaries; STORE=azurite: 600 there
 #   make build           sdist and wheel in dist/
@@ -151,7 +152,7 @@ postgres: /usr/lib/postgresql
 /usr/lib/postgresql:
 	$(call debian,postgresql)
 
-test: check $(AZURITE)/.ready ray /usr/sbin/sshd /usr/sbin/slurmctld
+test: check $(AZURITE)/.ready ray /usr/sbin/sshd /usr/sbin/slurmctld /usr/lib/postgresql
 	@$(BIN)/python -m pytest
 
 check: $(READY)

@@ -31,6 +31,7 @@ class PostgresServer:
 
     PostgreSQL does not run as root: root starts it as the user ``postgres``, anybody else as oneself.
 
+    :ivar folder: with all its files.
     :ivar address: for Airflow's ``database.sql_alchemy_conn``.
     :raises RuntimeError: at the start, if it is not installed or does not come up.
     """
@@ -39,11 +40,11 @@ class PostgresServer:
         self.port = free_port()
         self._password = secrets.token_urlsafe(16)
         self.address = f"postgresql+psycopg2://{_USER}:{self._password}@127.0.0.1:{self.port}/postgres"
-        self._folder = Path()
+        self.folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> PostgresServer:
-        self._folder = Path(tempfile.mkdtemp(prefix="mlpipe-postgres-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="mlpipe-postgres-"))
         try:
             self._start()
         except BaseException:
@@ -56,17 +57,17 @@ class PostgresServer:
 
     def _start(self) -> None:
         programs = _programs()
-        secret = self._folder / "password"
+        secret = self.folder / "password"
         secret.write_text(self._password)
         if os.getuid() == 0:
-            for path in (self._folder, secret):
+            for path in (self.folder, secret):
                 shutil.chown(path, "postgres", "postgres")
-        data = str(self._folder / "data")
+        data = str(self.folder / "data")
         words = ["-D", data, "-U", _USER, "--auth=scram-sha-256", f"--pwfile={secret}", "--no-sync", "--encoding=UTF8"]
         self._run([*_as_nobody_special(), str(programs / "initdb"), *words])
         options = [word for name, value in _OPTIONS.items() for word in ("-c", f"{name}={value}")]
         command = [*_as_nobody_special(), str(programs / "postgres"), "-D", data, "-p", str(self.port), *options]
-        with (self._folder / "log").open("wb") as log:
+        with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own words
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True
             )
@@ -85,7 +86,7 @@ class PostgresServer:
         while subprocess.run(words, check=False).returncode:  # noqa: S603 - our own words
             ended = self._process is None or self._process.poll() is not None
             if ended or time.monotonic() > deadline:
-                log = (self._folder / "log").read_text(errors="replace")
+                log = (self.folder / "log").read_text(errors="replace")
                 raise RuntimeError(f"PostgreSQL does not answer on 127.0.0.1:{self.port}:\n{log[-2000:]}")
             time.sleep(0.1)
 
@@ -99,7 +100,7 @@ class PostgresServer:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _as_nobody_special() -> list[str]:
