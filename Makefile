@@ -24,6 +24,7 @@
 #   make slurm           a Slurm for the tests, likewise
 #   make postgres        a PostgreSQL for the tests, likewise
 #   make soak-ends       20 each: long steps marked failed, cleared, timed out in a real Airflow
+#   make soak-triggerer  40 triggerers of a real Airflow killed at random moments; KILLS=200
 #   make soak-gc         24,000 random steps of garbage collection against plain dictionaries; STORE=azurite: 600 there
 #   make build           sdist and wheel in dist/
 #   make clean           remove what these targets made, but for the virtual environment
@@ -60,7 +61,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-stop landing azurite postgres ray test check smoke bench soak-flight soak-gc soak-kills soak-network sshd slurm build clean bench-overhead bench-triggerer soak-ends bench-reuse soak-race soak-syscalls bench-generator bytes
+.PHONY: help venv demo demo-stop landing azurite postgres ray test check smoke bench soak-flight soak-triggerer soak-gc soak-kills soak-network sshd slurm build clean bench-overhead bench-triggerer soak-ends bench-reuse soak-race soak-syscalls bench-generator bytes
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -208,6 +209,9 @@ soak-network: $(READY) /usr/sbin/sshd
 
 soak-ends: $(READY) /usr/lib/postgresql
 	@$(BIN)/python -m benchmarks.soak_ends
+
+soak-triggerer: $(READY) /usr/lib/postgresql
+	@$(BIN)/python -m benchmarks.soak_triggerer --kills $(or $(KILLS),40)
 
 soak-gc: $(READY) $(if $(filter azurite,$(STORE)),$(AZURITE)/.ready)
 	@$(BIN)/python benchmarks/soak_gc.py --store $(if $(filter azurite,$(STORE)),azurite,here)
