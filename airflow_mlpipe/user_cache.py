@@ -16,10 +16,12 @@ def user_cache() -> Path:
 def remember(path: Path, data: bytes) -> None:
     """Put data in place of a file, whole or not at all; that it cannot be written costs time, and is no error.
 
-    It is not waited for the disk: whoever reads it has to see by itself whether it is whole.
+    Only this user may read it, as it may repeat what a protected file says. It is not waited for the disk: whoever
+    reads it has to see by itself whether it is whole.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
+        aside.touch(mode=0o600)
         aside.write_bytes(data)
         aside.replace(path)

@@ -89,6 +89,12 @@ def test_an_unchanged_pipeline_is_not_read_again(pipeline: Path, reads: list[str
     assert reads == ["pipeline.yml"]
 
 
+def test_only_the_user_may_read_what_lies_there(pipeline: Path) -> None:
+    read_pipeline(pipeline)
+    [file] = (user_cache() / "pipelines").iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_changed_component_is_seen(pipeline: Path) -> None:
     read_pipeline(pipeline)
     component = pipeline.with_name("one.yml")
