@@ -105,6 +105,7 @@ def test_an_unexpected_error_is_short_and_has_a_traceback_only_on_demand(tmp_pat
 def test_ctrl_c_is_exit_code_130() -> None:
     trap = (
         "import airflow_mlpipe.cli.schema as s, os, signal, sys; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "  # a shell's background job is started deaf to it
         "s.run = lambda a: os.kill(os.getpid(), signal.SIGINT); "
         "from airflow_mlpipe.cli.main import main; sys.exit(main(['schema']))"
     )

@@ -44,6 +44,12 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PipelineSpec:
     return load_pipeline("flights.yml")
 
 
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The project file lies in the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+
 def overlay(*lines: str) -> Overlay:
     Path("mlpipe.toml").write_text("\n".join(["[environments.dev]", *lines]))
     return load_project(Path("mlpipe.toml")).environment("dev").overlay
