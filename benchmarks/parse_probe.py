@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from airflow_mlpipe.frozen import plain
+from msgspec import to_builtins  # Airflow's tasks bring it; the environments of peers have nothing of ours
 
 _WARM = 5
 
@@ -44,7 +44,7 @@ def _measure(bag_class: Any, target: str) -> dict[str, Any]:
 def _describe(bag_class: Any, target: str) -> dict[str, Any]:
     dag, _ = _parse(bag_class, target)
     tasks = {task.task_id: [type(task).__name__, sorted(task.downstream_task_ids)] for task in dag.tasks}
-    steps = {task.task_id: plain(task.step) for task in dag.tasks if hasattr(task, "step")}
+    steps = {task.task_id: to_builtins(task.step) for task in dag.tasks if hasattr(task, "step")}
     return {"tasks": tasks, "steps": steps, "params": dag.params.dump()}
 
 
