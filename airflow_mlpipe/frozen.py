@@ -6,7 +6,6 @@ By msgspec, which Airflow's own tasks use too: it loads in a few milliseconds, a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -25,8 +24,7 @@ class Kept(Struct, frozen=True, kw_only=True):
     """What we keep: keys of later versions are read over, so old code can read new records."""
 
 
-@dataclass(frozen=True)
-class Misfit:
+class Misfit(Struct, frozen=True):
     """One thing that does not fit.
 
     :param where: the keys that lead there.

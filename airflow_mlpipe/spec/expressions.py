@@ -18,9 +18,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from airflow_mlpipe.spec.diagnostics import did_you_mean
+from msgspec import Struct
 
 RUN_FIELDS: frozenset[str] = frozenset(
     {
@@ -38,8 +37,7 @@ RUN_FIELDS: frozenset[str] = frozenset(
 """What ``${{airflow.<field>}}`` may name."""
 
 
-@dataclass(frozen=True)
-class ParameterRef:
+class ParameterRef(Struct, frozen=True):
     """``${{parent.inputs.<name>}}``: an input of the pipeline."""
 
     name: str
@@ -49,8 +47,7 @@ class ParameterRef:
         return f"${{{{parent.inputs.{self.name}}}}}"
 
 
-@dataclass(frozen=True)
-class OutputRef:
+class OutputRef(Struct, frozen=True):
     """``${{parent.jobs.<job>.outputs.<port>}}``: an output of another job."""
 
     job: str
@@ -61,8 +58,7 @@ class OutputRef:
         return f"${{{{parent.jobs.{self.job}.outputs.{self.port}}}}}"
 
 
-@dataclass(frozen=True)
-class PipelineOutputRef:
+class PipelineOutputRef(Struct, frozen=True):
     """``${{parent.outputs.<name>}}``: an output of the pipeline, only on a job's output; no step holds one."""
 
     name: str
@@ -72,8 +68,7 @@ class PipelineOutputRef:
         return f"${{{{parent.outputs.{self.name}}}}}"
 
 
-@dataclass(frozen=True)
-class RunFieldRef:
+class RunFieldRef(Struct, frozen=True):
     """``${{airflow.<name>}}``: a field of the run, one of :data:`RUN_FIELDS`."""
 
     name: str
@@ -83,8 +78,7 @@ class RunFieldRef:
         return f"${{{{airflow.{self.name}}}}}"
 
 
-@dataclass(frozen=True)
-class InputRef:
+class InputRef(Struct, frozen=True):
     """``${{inputs.<port>}}``: an input of this job."""
 
     port: str
@@ -94,8 +88,7 @@ class InputRef:
         return f"${{{{inputs.{self.port}}}}}"
 
 
-@dataclass(frozen=True)
-class OutputPortRef:
+class OutputPortRef(Struct, frozen=True):
     """``${{outputs.<port>}}``: an output of this job."""
 
     port: str
@@ -109,8 +102,7 @@ Ref = ParameterRef | OutputRef | PipelineOutputRef | RunFieldRef | InputRef | Ou
 Part = str | Ref
 
 
-@dataclass(frozen=True)
-class OptionalPart:
+class OptionalPart(Struct, frozen=True):
     """``$[[...]]``: drops out of the command when an input that it names is absent."""
 
     parts: tuple[Part, ...]
@@ -157,7 +149,7 @@ _ALLOWED = (
 
 def _run_field(name: str) -> RunFieldRef:
     if name not in RUN_FIELDS:
-        hint = did_you_mean(name, RUN_FIELDS)
+        hint = _did_you_mean(name, RUN_FIELDS)
         raise ValueError(
             f"'${{{{airflow.{name}}}}}' names no field of a run; allowed: {', '.join(sorted(RUN_FIELDS))}.{hint}"
         )
@@ -173,7 +165,7 @@ def _unknown(inner: str) -> ValueError:
     if inner.startswith("jobs."):
         return ValueError(f"{shown} is not an expression. Did you mean '${{{{parent.{inner}}}}}'?")
     root = inner.rpartition(".")[0] or inner
-    return ValueError(f"{shown} is not an expression; allowed: {_ALLOWED}.{did_you_mean(root, _ROOTS)}")
+    return ValueError(f"{shown} is not an expression; allowed: {_ALLOWED}.{_did_you_mean(root, _ROOTS)}")
 
 
 def _reference(inner: str) -> Ref:
@@ -249,3 +241,9 @@ def parse_command(text: str) -> tuple[CommandPart, ...]:
 def unparse(parts: Iterable[CommandPart]) -> str:
     """Return the canonical text of parts; ``parse`` gives them back."""
     return "".join(str(part) for part in parts)
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    from airflow_mlpipe.spec.diagnostics import did_you_mean  # noqa: PLC0415 - only for a mistake, not at a DAG parse
+
+    return did_you_mean(word, known)
