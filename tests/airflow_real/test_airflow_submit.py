@@ -68,7 +68,7 @@ def test_the_body_of_a_batch_endpoint_starts_a_run(airflow: Any, curl: Curl) -> 
         (
             {"properties": {"InputData": {"rate": {"JobInputType": "Literal", "Value": 5}}}},
             "properties.InputData.rate",
-            "is greater than the maximum of 1",
+            "5 is greater than the maximum of 1",
         ),
         ('{"ParameterAssignments": {"rate": NaN}}', "", "NaN is no number of JSON"),
         ("[" * 100_000, "", "not JSON"),
